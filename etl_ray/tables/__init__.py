@@ -1,0 +1,53 @@
+"""The output tables: one file each. `TABLES` lists them all, by name."""
+
+from __future__ import annotations
+
+from etl_ray.tables.candles import CANDLES
+from etl_ray.tables.errors import ERRORS
+from etl_ray.tables.heartbeats import HEARTBEATS
+from etl_ray.tables.instruments import INSTRUMENTS
+from etl_ray.tables.level2 import LEVEL2
+from etl_ray.tables.market_trades import MARKET_TRADES
+from etl_ray.tables.rejects import REJECTS
+from etl_ray.tables.schema import DECIMAL, NUMBER, SYMBOL, TIME, Column, Numbers, Table
+from etl_ray.tables.status import STATUS
+from etl_ray.tables.subscriptions import SUBSCRIPTIONS
+from etl_ray.tables.ticker import TICKER
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        LEVEL2,
+        MARKET_TRADES,
+        TICKER,
+        CANDLES,
+        STATUS,
+        HEARTBEATS,
+        SUBSCRIPTIONS,
+        ERRORS,
+        REJECTS,
+        INSTRUMENTS,
+    )
+}
+"""All tables by name, in the order in which documentation lists them."""
+
+__all__ = [
+    "CANDLES",
+    "DECIMAL",
+    "ERRORS",
+    "HEARTBEATS",
+    "INSTRUMENTS",
+    "LEVEL2",
+    "MARKET_TRADES",
+    "NUMBER",
+    "REJECTS",
+    "STATUS",
+    "SUBSCRIPTIONS",
+    "SYMBOL",
+    "TABLES",
+    "TICKER",
+    "TIME",
+    "Column",
+    "Numbers",
+    "Table",
+]
