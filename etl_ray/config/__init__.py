@@ -1,0 +1,25 @@
+"""What a run is asked to do: YAML and options become a frozen `JobConfig`. The only reader of the environment."""
+
+from __future__ import annotations
+
+from etl_ray.config.environment import inside_ray_job, ray_address
+from etl_ray.config.job import CHANNEL_ALIASES, CHANNELS, FORMAT_VERSION, JobConfig, channel_name, load_config
+from etl_ray.config.sections import ChannelConfig, ResourcesConfig, StagingConfig, suggest
+from etl_ray.config.text import format_time, time_ns
+
+__all__ = [
+    "CHANNELS",
+    "CHANNEL_ALIASES",
+    "FORMAT_VERSION",
+    "ChannelConfig",
+    "JobConfig",
+    "ResourcesConfig",
+    "StagingConfig",
+    "channel_name",
+    "format_time",
+    "inside_ray_job",
+    "load_config",
+    "ray_address",
+    "suggest",
+    "time_ns",
+]

@@ -1,0 +1,62 @@
+"""What a run has done, in figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Figures of one run.
+
+    `bytes` are unpacked bytes, `seconds` wall time. `rows` are per table, `messages` per wire channel. Lines add up:
+    lines = accepted + ignored + out_of_range + blank + rejects. `damaged` says which segments ended early, `findings`
+    what --strict objects to. `slow_lines` took the slow parser; `unknown_keys` were accepted and dropped.
+    `unchanged` means that nothing was left to do.
+    """
+
+    lines: int
+    bytes: int
+    seconds: float
+    rows: dict[str, int]
+    messages: dict[str, int]
+    accepted: int
+    rejects: int
+    ignored: int
+    out_of_range: int
+    blank: int
+    segments: int
+    damaged: tuple[str, ...]
+    slow_lines: int
+    unknown_keys: int
+    findings: tuple[str, ...]
+    output: str
+    run_id: str
+    unchanged: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all fields by name, ready for JSON."""
+        return {
+            "lines": self.lines,
+            "bytes": self.bytes,
+            "seconds": self.seconds,
+            "rows": dict(self.rows),
+            "messages": dict(self.messages),
+            "accepted": self.accepted,
+            "rejects": self.rejects,
+            "ignored": self.ignored,
+            "out_of_range": self.out_of_range,
+            "blank": self.blank,
+            "segments": self.segments,
+            "damaged": list(self.damaged),
+            "slow_lines": self.slow_lines,
+            "unknown_keys": self.unknown_keys,
+            "findings": list(self.findings),
+            "output": self.output,
+            "run_id": self.run_id,
+            "unchanged": self.unchanged,
+        }
+
+    def exit_code(self, strict: bool) -> int:
+        """Return 0, or 3 if a segment is damaged or `strict` and there are findings."""
+        return 3 if self.damaged or (strict and self.findings) else 0
