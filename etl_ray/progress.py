@@ -1,14 +1,22 @@
-"""How a run tells what it is doing: nothing, plain lines, or a bar on a terminal."""
+"""How a run tells what it is doing: not at all, in plain lines, or with a bar on a terminal."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as RichProgress
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as RichProgress
 
 _LINE_EVERY_S = 5.0
 _BYTES_PER_MB = 1_000_000
@@ -18,20 +26,20 @@ class Progress(Protocol):
     """What a run reports to. Stages follow each other; `advance` adds up to the totals of its stage."""
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
-        """Begin a stage; the stage before it, if any, is over."""
+        """Begin a stage, which ends the one before."""
 
     def advance(self, bytes_: int, units: int) -> None:
         """Add what has been finished since the last call."""
 
     def done(self) -> None:
-        """End the last stage."""
+        """End the stage, finished or not; do nothing if there is none."""
 
     def note(self, message: str) -> None:
-        """Tell something that is not a matter of progress, such as a retry."""
+        """Tell something that is no figure, such as a retry."""
 
 
 class SilentProgress:
-    """Tell nothing."""
+    """Tells nothing."""
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
         """Do nothing."""
@@ -47,7 +55,7 @@ class SilentProgress:
 
 
 class LineProgress:
-    """Write plain lines to `stream`: at most one every five seconds of a stage, and its last. `clock` is in seconds."""
+    """Writes plain lines to `stream`: at most one per stage every five seconds, and its last. `clock` gives seconds."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -58,7 +66,7 @@ class LineProgress:
         self._start_s = self._line_s = 0.0
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
-        """Begin a stage and end the one before."""
+        """Begin a stage, which ends the one before."""
         self.done()
         self._name = name
         self._total_bytes, self._total_units = total_bytes, total_units
@@ -66,7 +74,7 @@ class LineProgress:
         self._start_s = self._line_s = self._clock()
 
     def advance(self, bytes_: int, units: int) -> None:
-        """Add what has been finished; write a line if five seconds have passed since the last."""
+        """Add what has been finished; write a line if the last is five seconds old."""
         self._bytes += bytes_
         self._units += units
         now_s = self._clock()
@@ -75,44 +83,36 @@ class LineProgress:
             self._write(f"{self._figures(now_s - self._start_s)}, {self._left(now_s - self._start_s)}")
 
     def done(self) -> None:
-        """End the stage with its last line."""
+        """Write the stage's last line."""
         if self._name is not None:
             seconds = self._clock() - self._start_s
-            self._write(f"{self._figures(seconds)}, done in {duration(seconds)}")
+            self._write(f"{self._figures(seconds)}, {format_duration(seconds)}")
             self._name = None
 
     def note(self, message: str) -> None:
         """Write `message` as a line."""
         print(message, file=self._stream, flush=True)
 
-    def _write(self, text: str) -> None:
-        print(f"{self._name}: {text}", file=self._stream, flush=True)
+    def _write(self, figures: str) -> None:
+        self.note(f"{self._name}: {figures}")
 
     def _figures(self, seconds: float) -> str:
-        mb, total_mb = self._bytes / _BYTES_PER_MB, self._total_bytes / _BYTES_PER_MB
-        rate = f", {mb / seconds:,.1f} MB/s" if seconds > 0 else ""
-        return f"{self._units:,}/{self._total_units:,} units, {mb:,.1f}/{total_mb:,.1f} MB{rate}"
+        text = f"{self._units:,}/{self._total_units:,} units"
+        if self._total_bytes:
+            text += f", {self._bytes / _BYTES_PER_MB:,.1f}/{self._total_bytes / _BYTES_PER_MB:,.1f} MB"
+            if seconds > 0:
+                text += f", {self._bytes / _BYTES_PER_MB / seconds:,.1f} MB/s"
+        return text
 
     def _left(self, seconds: float) -> str:
         done, total = (self._bytes, self._total_bytes) if self._total_bytes else (self._units, self._total_units)
         if not 0 < done <= total:
             return "time left unknown"
-        return f"{duration(seconds / done * (total - done))} left"
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as 0.4 s, 12 s, 3:07 or 1:02:03."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+        return f"{format_duration(seconds / done * (total - done))} left"
 
 
 class BarProgress:
-    """Draw a bar for each stage, with rate and time left, on `console`."""
+    """Draws a bar for each stage, with rate and time left, on `console`; it counts bytes, or units without bytes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -120,31 +120,25 @@ class BarProgress:
         self._by_bytes = True
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
-        """Begin a stage and end the one before; the bar counts bytes, or units where there are no bytes."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+        """Begin a stage, which ends the one before."""
         self.done()
         self._by_bytes = total_bytes > 0
-        self._bar = Progress(
-            TextColumn("{task.description:<10}"),
+        self._bar = RichProgress(
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[figures]}"),
+            TaskProgressColumn(),
+            *((DownloadColumn(), TransferSpeedColumn()) if self._by_bytes else (MofNCompleteColumn(),)),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._console,
             expand=True,
         )
-        self._totals = (total_bytes, total_units)
-        self._done = (0, 0)
-        self._task = self._bar.add_task(name, total=total_bytes if self._by_bytes else total_units, figures="")
+        self._bar.add_task(name, total=total_bytes if self._by_bytes else total_units)
         self._bar.start()
 
     def advance(self, bytes_: int, units: int) -> None:
         """Move the bar."""
-        if self._bar is None:
-            return
-        self._done = (self._done[0] + bytes_, self._done[1] + units)
-        self._bar.update(self._task, advance=bytes_ if self._by_bytes else units, figures=self._figures())
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0], bytes_ if self._by_bytes else units)
 
     def done(self) -> None:
         """End the stage and leave its bar standing."""
@@ -154,19 +148,23 @@ class BarProgress:
 
     def note(self, message: str) -> None:
         """Print `message` above the bar."""
-        self._console.print(message, markup=False, highlight=False)
-
-    def _figures(self) -> str:
-        units = f"{self._done[1]:,}/{self._totals[1]:,} units"
-        speed = self._bar.tasks[0].speed if self._bar is not None else None
-        return f"{units} {speed / _BYTES_PER_MB:,.1f} MB/s" if self._by_bytes and speed else units
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def choose_progress(quiet: bool, stream: TextIO) -> Progress:
-    """Return silence if `quiet`, a bar if `stream` is a terminal, else plain lines."""
+    """Return silence if `quiet`, a bar if `stream` is a terminal that can draw one, else plain lines."""
     if quiet:
         return SilentProgress()
-    from rich.console import Console
-
     console = Console(file=stream)
     return BarProgress(console) if console.is_terminal and not console.is_dumb_terminal else LineProgress(stream)
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration as 0.4 s, 12 s, 3:07 or 1:02:03."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole_s = round(seconds)
+    if whole_s < 60:
+        return f"{whole_s} s"
+    hours, minutes = divmod(whole_s // 60, 60)
+    return f"{hours}:{minutes:02}:{whole_s % 60:02}" if hours else f"{minutes}:{whole_s % 60:02}"
