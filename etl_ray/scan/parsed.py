@@ -1,0 +1,96 @@
+"""What the parser returns for a stretch of lines."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from etl_ray.venues.rows import Int32s, Messages, Rows
+from etl_ray.venues.shapes import Venue
+
+MAX_RAW_BYTES = 65_536
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"([^"\\]*)"')
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A rejected line: its number from 1 within the unit, its place in the segment, and why it was rejected.
+
+    `raw` holds its first 65,536 bytes if they may be kept, else None.
+    """
+
+    line: int
+    byte_offset: int
+    length: int
+    sha256: str
+    channel: str | None
+    reason: str
+    raw: bytes | None
+
+
+@dataclass(frozen=True)
+class ErrorLine:
+    """An error message of the venue."""
+
+    line: int
+    ts_capture: int
+    message: str | None
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """Which products messages name: symbol `product[i]` in message `message[i]`."""
+
+    message: Int32s
+    product: Int32s
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """All that was found in `lines` consecutive lines. Lines = messages + errors + rejects + blank.
+
+    `messages` holds public and private messages in line order, `rows` the rows of each table that has any. `slow_lines`
+    took the strict parser, `unknown_keys` counts keys that no declaration knows.
+    """
+
+    lines: int
+    blank: int
+    slow_lines: int
+    unknown_keys: int
+    messages: Messages
+    rows: Mapping[str, Rows]
+    mentions: Mentions
+    errors: tuple[ErrorLine, ...]
+    rejects: tuple[Reject, ...]
+    symbols: tuple[str, ...]
+
+
+def make_reject(line: int, byte_offset: int, raw: bytes, *, channel: str | None, reason: str, venue: Venue) -> Reject:
+    """Describe a rejected line that is given without its line end."""
+    kept, named = keepable(raw, channel, venue)
+    return Reject(
+        line=line,
+        byte_offset=byte_offset,
+        length=len(raw),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        channel=named,
+        reason=reason,
+        raw=raw[:MAX_RAW_BYTES] if kept else None,
+    )
+
+
+def keepable(raw: bytes, channel: str | None, venue: Venue) -> tuple[bool, str | None]:
+    """Return whether the text of a rejected line may be kept, and the public channel that it names.
+
+    Kept is only what names a public channel and shows no sign of a private one. Two lines run into each other, or a
+    name written with escapes, may hide one, so any doubt means no.
+    """
+    named = [name.decode("utf-8", "replace") for name in _CHANNEL.findall(raw)]
+    private = any(word.encode() in raw for word in venue.private_channels) or b"\\u" in raw
+    public = [name for name in named if name in venue.channels]
+    if channel is None and public:
+        channel = public[0]
+    known = channel if channel in venue.channels else None
+    return known is not None and not private and all(name in venue.channels for name in named), known

@@ -1,0 +1,136 @@
+"""Parsed messages and rows as columns: what parsers hand to the functions that assemble tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl_ray.tables.schema import SYMBOL, TIME, Numbers
+
+Int8s = npt.NDArray[np.int8]
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NS_PER_DAY = 86_400_000_000_000
+NULL = -(2**63)
+"""What stands for null among int64 values: no time and no count of a venue is that low."""
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Valid messages in line order, one entry each.
+
+    `line` counts from 1 within the unit; `channel` is an index into the names that the parser was built with;
+    times are ns UTC, null where NULL; `product` is the symbol of the first product, -1 if there is none.
+    """
+
+    line: Int64s
+    channel: Int8s
+    sequence_num: Int64s
+    ts_server: Int64s
+    ts_capture: Int64s
+    product: Int32s
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one shape, in arrival order, as columns of equal length.
+
+    `message` indexes `messages`. `fields` holds row and event fields by key: numbers and text as Arrow arrays, times
+    as int64 ns, choices as int8 codes (-1: null), products as int32 indexes into `symbols` (-1: null).
+    """
+
+    messages: Messages
+    symbols: tuple[str, ...]
+    message: Int32s
+    event_index: Int32s
+    row_index: Int32s
+    fields: Mapping[str, npt.NDArray[np.generic] | pa.Array]
+    numbers: Numbers
+
+    def __len__(self) -> int:
+        return len(self.message)
+
+    def take(self, index: Int64s) -> Rows:
+        """Return the rows at `index`, in that order."""
+        return Rows(
+            messages=self.messages,
+            symbols=self.symbols,
+            message=self.message[index],
+            event_index=self.event_index[index],
+            row_index=self.row_index[index],
+            fields={key: values.take(_index(values, index)) for key, values in self.fields.items()},
+            numbers=self.numbers,
+        )
+
+    def array(self, key: str) -> npt.NDArray[np.generic]:
+        """Return a time, choice, integer or product field as NumPy values."""
+        values = self.fields[key]
+        if not isinstance(values, np.ndarray):
+            raise TypeError(f"field {key!r} is an Arrow array")
+        return values
+
+    def ints(self, key: str) -> Int64s:
+        """Return a field as int64."""
+        return self.array(key).astype(np.int64, copy=False)
+
+    def arrow(self, key: str) -> pa.Array:
+        """Return a number or text field as an Arrow array."""
+        values = self.fields[key]
+        return values if isinstance(values, pa.Array) else pa.array(values)
+
+    def time(self, key: str) -> pa.Array:
+        """Return a time field as timestamps."""
+        return timestamps(self.ints(key))
+
+    def symbol(self, key: str, words: tuple[str, ...]) -> pa.Array:
+        """Return a choice or product field as dictionary of `words`, null where the code is -1."""
+        return dictionary(self.array(key).astype(np.int32, copy=False), words)
+
+    def common(self) -> dict[str, pa.Array]:
+        """Return the columns that every raw table has: the message's times and number, and the order."""
+        index = self.message
+        return {
+            "ts_server": timestamps(self.messages.ts_server[index]),
+            "ts_capture": timestamps(self.messages.ts_capture[index]),
+            "sequence_num": pa.array(self.messages.sequence_num[index]),
+            "line": pa.array(self.messages.line[index]),
+            "event_index": pa.array(self.event_index),
+            "row_index": pa.array(self.row_index),
+        }
+
+
+def _index(values: npt.NDArray[np.generic] | pa.Array, index: Int64s) -> Int64s | pa.Array:
+    return pa.array(index) if isinstance(values, pa.Array) else index
+
+
+def timestamps(values: Int64s) -> pa.Array:
+    """Return int64 ns as timestamps, null where NULL."""
+    array = pa.array(values)
+    if bool((values == NULL).any()):
+        array = pc.if_else(pa.array(values != NULL), array, pa.scalar(None, pa.int64()))
+    return array.view(TIME)
+
+
+def dictionary(codes: Int32s, words: tuple[str, ...]) -> pa.Array:
+    """Return `codes` as dictionary<int32, string> of `words`, null where the code is -1."""
+    mask = codes < 0
+    indices = pa.array(codes, mask=mask) if mask.any() else pa.array(codes)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string())).cast(SYMBOL)
+
+
+def dates(times: Int64s) -> pa.Array:
+    """Return the UTC date of each time (ns) as dictionary<int32, string> of YYYY-MM-DD."""
+    days = times // NS_PER_DAY
+    found, codes = np.unique(days, return_inverse=True)
+    words = tuple(str(np.datetime64(int(day), "D")) for day in found)
+    return dictionary(codes.astype(np.int32), words)
