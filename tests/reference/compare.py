@@ -1,0 +1,179 @@
+"""Output read back, and its comparison with the reference: whole rows, exact, in order."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl_ray.tables import TABLES, Numbers, Table
+from tests.reference.messages import Row
+from tests.reference.run import Reference
+from tests.reference.values import percent_encode
+
+_FREE_TEXT = {"rejects": frozenset({"reason"})}
+"""Columns that are for people to read and are not compared."""
+_MAX_SHOWN = 2_000
+
+
+def read_output(
+    out_dir: Path, numbers: Numbers = "float64", *, partition_cols: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, pa.Table]:
+    """Read all tables below `out_dir`, partitions and files in the order of their paths.
+
+    AssertionError if a file's schema is not its table's, a path's value not its column's, a partition not in order.
+    `partition_cols` gives the keys of tables whose own ones were overridden.
+    """
+    strangers = {path.name for path in out_dir.iterdir()} - {*TABLES, "_etl_ray"}
+    assert not strangers, f"{out_dir} holds what is neither a table nor _etl_ray: {sorted(strangers)}"
+    keys = partition_cols or {}
+    return {
+        name: _read_table(out_dir / name, table, numbers, keys.get(name, table.partition_cols))
+        for name, table in TABLES.items()
+    }
+
+
+def assert_equal(
+    out_tables: Mapping[str, pa.Table],
+    reference: Reference,
+    *,
+    partition_cols: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
+    """Raise AssertionError that shows the first row in which `out_tables` differ from the reference."""
+    assert set(out_tables) == set(TABLES), f"expected the tables {sorted(TABLES)}, found {sorted(out_tables)}"
+    keys = partition_cols or {}
+    for name, table in TABLES.items():
+        rows = _in_path_order(reference.tables[name], keys.get(name, table.partition_cols))
+        compared = [column for column in table.names if column not in _FREE_TEXT.get(name, ())]
+        expected = _comparable(to_arrow(rows, table, reference.numbers).select(compared))
+        found = _comparable(out_tables[name].select(compared))
+        if not expected.equals(found):
+            raise AssertionError(_difference(name, expected, found))
+
+
+def to_arrow(rows: list[Row], table: Table, numbers: Numbers) -> pa.Table:
+    """Return rows of the reference as an Arrow table with plain strings in the place of dictionaries."""
+    schema = _decoded(table.schema(numbers))
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _read_table(directory: Path, table: Table, numbers: Numbers, keys: tuple[str, ...]) -> pa.Table:
+    schema = table.schema(numbers)
+    partitions: dict[tuple[str, ...], list[pa.Table]] = {}
+    for path in sorted(directory.rglob("*"), key=lambda path: path.parts):
+        if path.is_dir():
+            continue
+        assert path.suffix == ".parquet", f"{path} is no Parquet file"
+        found = pq.read_table(path, partitioning=None)
+        assert pq.read_schema(path).equals(schema, check_metadata=True), (
+            f"{path}: expected the schema\n{schema.to_string()}\nfound\n{pq.read_schema(path).to_string()}"
+        )
+        assert found.num_rows, f"{path} has no rows"
+        folders = path.relative_to(directory).parts[:-1]
+        found = found.cast(_decoded(schema))
+        _check_partition(path, folders, found, keys)
+        partitions.setdefault(folders, []).append(found)
+    for folders, pieces in partitions.items():
+        _check_order("/".join((table.name, *folders)), pa.concat_tables(pieces), table)
+    whole = [piece for pieces in partitions.values() for piece in pieces]
+    return pa.concat_tables(whole) if whole else _decoded(schema).empty_table()
+
+
+def _check_partition(path: Path, folders: tuple[str, ...], found: pa.Table, keys: tuple[str, ...]) -> None:
+    names = tuple(folder.partition("=")[0] for folder in folders)
+    assert names == keys, f"{path}: expected the partition keys {keys}, found {names}"
+    for folder in folders:
+        name, _, encoded = folder.partition("=")
+        values = pc.unique(found[name]).to_pylist()
+        assert values == [unquote(encoded)], f"{path}: the column {name} holds {values[:5]}"
+        assert encoded == percent_encode(values[0]) or name != "product_id", (
+            f"{path}: expected product_id={percent_encode(values[0])}"
+        )
+
+
+def _check_order(partition: str, found: pa.Table, table: Table) -> None:
+    order = found.select(list(table.order))
+    sorted_order = order.sort_by([(name, "ascending") for name in table.order])
+    assert order.equals(sorted_order), f"{partition} is not sorted by {', '.join(table.order)}"
+
+
+def _decoded(schema: pa.Schema) -> pa.Schema:
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema
+    ]
+    return pa.schema([field.with_nullable(True).remove_metadata() for field in fields])
+
+
+def _in_path_order(rows: list[Row], keys: tuple[str, ...]) -> list[Row]:
+    partitions: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        partitions.setdefault(tuple(str(row[key]) for key in keys), []).append(row)
+
+    def path(values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"{key}={percent_encode(value)}" for key, value in zip(keys, values, strict=True))
+
+    return [row for values in sorted(partitions, key=path) for row in partitions[values]]
+
+
+def _comparable(table: pa.Table) -> pa.Table:
+    """Turn floats into their bits: Arrow takes -0.0 for equal to 0.0."""
+    names = table.column_names
+    columns = [
+        pa.chunked_array([chunk.view(pa.int64()) for chunk in column.chunks], pa.int64())
+        if pa.types.is_float64(column.type)
+        else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=names)
+
+
+def _difference(name: str, expected: pa.Table, found: pa.Table) -> str:
+    """Describe the first difference, found by bisection over prefixes."""
+    low, high = 0, min(expected.num_rows, found.num_rows)
+    if expected.slice(0, high).equals(found.slice(0, high)):
+        side = "the reference" if expected.num_rows > high else "the output"
+        longer = expected if expected.num_rows > high else found
+        return (
+            f"{name}: expected {expected.num_rows:,} rows, found {found.num_rows:,}; "
+            f"the first {high:,} are equal, then only {side} has\n{_show(_row(longer, high))}"
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        if expected.slice(low, middle - low).equals(found.slice(low, middle - low)):
+            low = middle
+        else:
+            high = middle
+    wanted, had = _row(expected, low), _row(found, low)
+    columns = [column for column in wanted if wanted[column] != had[column]]
+    lines = [
+        f"  {column}: expected {_value(column, wanted[column], name)}, found {_value(column, had[column], name)}"
+        for column in columns
+    ]
+    sizes = f"{expected.num_rows:,} rows expected, {found.num_rows:,} found"
+    return "\n".join([f"{name}: row {low:,} differs ({sizes})", *lines, f"expected row: {_show(wanted)}"])
+
+
+def _row(table: pa.Table, index: int) -> Row:
+    row: Row = {}
+    for column, field in zip(table.columns, table.schema, strict=True):
+        value = column[index]
+        row[field.name] = value.value if pa.types.is_timestamp(field.type) else value.as_py()
+    return row
+
+
+def _value(column: str, value: object, table: str) -> str:
+    is_number = "Number" in type(TABLES[table].column(column).type).__name__
+    if is_number and isinstance(value, int):
+        return repr(struct.unpack("<d", struct.pack("<q", value))[0])
+    return str(value) if isinstance(value, Decimal) else repr(value)[:_MAX_SHOWN]
+
+
+def _show(row: Row) -> str:
+    return repr(row)[:_MAX_SHOWN]

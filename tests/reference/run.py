@@ -1,0 +1,215 @@
+"""The whole job in plain Python: every table and every count of a run."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from etl_ray.tables import TABLES, Numbers
+from tests.reference.connections import Connections
+from tests.reference.messages import ERROR, PRIVATE, PUBLIC, TABLE_OF, Message, Row, read_message
+from tests.reference.segments import read_segments, split_lines
+from tests.reference.strict_json import NotJsonError
+from tests.reference.values import InvalidError
+
+_CHANNEL_NAME = re.compile(rb'"channel"[ \t\r]*:[ \t\r]*"([A-Za-z0-9_]{1,64})"')
+_MAX_RAW_BYTES = 65_536
+_OWN_USDC_PRODUCTS = ("USDT-USDC", "EURC-USDC")
+_TERMS = {
+    "product_type": "product_type",
+    "base_currency": "base_currency",
+    "quote_currency": "quote_currency",
+    "tick_size": "quote_increment",
+    "lot_size": "base_increment",
+    "min_market_funds": "min_market_funds",
+    "display_name": "display_name",
+    "status": "status",
+    "status_message": "status_message",
+}
+"""Terms of a product in `instruments`, and the columns of `status` that they come from."""
+
+
+@dataclass
+class Counts:
+    """What a run counts. `messages` are all valid ones per wire channel, errors as "error", whatever is selected."""
+
+    lines: int = 0
+    blank: int = 0
+    rejected: int = 0
+    ignored: int = 0
+    out_of_range: int = 0
+    accepted: int = 0
+    bytes: int = 0
+    unknown_keys: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Reference:
+    """The true tables of a run, rows in arrival order, and its counts."""
+
+    tables: dict[str, list[Row]]
+    counts: Counts
+    numbers: Numbers
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a run was asked to write; None is everything."""
+
+    channels: frozenset[str] | None
+    products: frozenset[str] | None
+    start_ns: int | None
+    end_ns: int | None
+
+    def has_channel(self, channel: str) -> bool:
+        """Say whether a wire channel (errors: "errors") is selected."""
+        return self.channels is None or ("errors" if channel == ERROR else channel) in self.channels
+
+    def has_time(self, ts_server: int | None) -> bool:
+        """Say whether a server time is in range; a message without one always is."""
+        if ts_server is None:
+            return True
+        after_start = self.start_ns is None or ts_server >= self.start_ns
+        return after_start and (self.end_ns is None or ts_server < self.end_ns)
+
+    def has_product(self, product: object) -> bool:
+        """Say whether a row of `product` (None: of no product) is selected."""
+        return self.products is None or product is None or product in self.products
+
+
+def reference(
+    paths: Iterable[Path],
+    *,
+    channels: Iterable[str] | None = None,
+    products: Iterable[str] | None = None,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    numbers: Numbers = "float64",
+) -> Reference:
+    """Return what a run over `paths` must write; `channels` are wire names and "errors"."""
+    if channels is not None:
+        channels = frozenset(channels)
+        unknown = channels - {*PUBLIC, "errors"}
+        if unknown:
+            raise ValueError(f"unknown channels {sorted(unknown)}")
+    delivered = None if products is None else frozenset(_delivered(product) for product in products)
+    run = _Run(Selection(channels, delivered, start_ns, end_ns), numbers)
+    for identity, raw in read_segments(paths):
+        run.counts.bytes += len(raw)
+        for number, offset, line in split_lines(raw):
+            run.add_line(identity, number, offset, line)
+    run.tables["instruments"].sort(key=lambda row: (row["segment"], row["line"], row["product_id"]))
+    for name, rows in run.tables.items():
+        for row in rows:
+            if row.keys() != set(TABLES[name].names):
+                raise AssertionError(f"{name}: wrong columns {sorted(row.keys() ^ set(TABLES[name].names))}")
+    return Reference(run.tables, run.counts, numbers)
+
+
+def _delivered(product: str) -> str:
+    if product.endswith("-USDC") and product not in _OWN_USDC_PRODUCTS:
+        return product.removesuffix("C")
+    return product
+
+
+class _Run:
+    def __init__(self, selection: Selection, numbers: Numbers) -> None:
+        self.selection = selection
+        self.decimal = numbers == "decimal"
+        self.tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+        self.counts = Counts()
+        self.connections = Connections()
+        self.terms: dict[object, tuple[object, ...]] = {}
+
+    def add_line(self, segment: str, number: int, offset: int, line: bytes) -> None:
+        """Count a line and add its rows."""
+        self.counts.lines += 1
+        if not line.strip(b" \t\r"):
+            self.counts.blank += 1
+            return
+        try:
+            message = read_message(line, decimal=self.decimal)
+        except (NotJsonError, InvalidError) as error:
+            self.counts.rejected += 1
+            self.tables["rejects"].append(_reject(segment, number, offset, line, str(error)))
+            return
+        self.counts.messages[message.channel] += 1
+        self.counts.unknown_keys += message.unknown_keys
+        self._add_message(message, segment, number)
+
+    def _add_message(self, message: Message, segment: str, number: int) -> None:
+        connection_id = None
+        if message.sequence_num is not None:
+            place = f"{segment}:{number}"
+            connection_id = self.connections.assign(message.sequence_num, message.first_product, place)
+        changes = self._new_terms(message) if message.channel == "status" else []
+        if message.channel in PRIVATE or not self.selection.has_channel(message.channel):
+            self.counts.ignored += 1
+            return
+        names_selected = not message.products or any(map(self.selection.has_product, message.products))
+        if not self.selection.has_time(message.ts_server) or not names_selected:
+            self.counts.out_of_range += 1
+            return
+        self.counts.accepted += 1
+        if message.channel == ERROR:
+            common: Row = {"date": _date_in_name(segment), "ts_capture": message.ts_capture}
+            self.tables["errors"].append({**common, **message.rows[0], "segment": segment, "line": number})
+            return
+        common = {
+            "ts_server": message.ts_server,
+            "ts_capture": message.ts_capture,
+            "sequence_num": message.sequence_num,
+            "connection_id": connection_id,
+            "segment": segment,
+            "line": number,
+        }
+        rows = [row for row in message.rows if self.selection.has_product(row.get("product_id"))]
+        self.tables[TABLE_OF[message.channel]].extend(common | row for row in rows)
+        for row in changes:
+            if self.selection.has_product(row["product_id"]):
+                terms = {name: row[column] for name, column in _TERMS.items()}
+                lineage = {"valid_from": message.ts_server, "segment": segment, "line": number}
+                self.tables["instruments"].append({"product_id": row["product_id"], **terms, **lineage})
+
+    def _new_terms(self, message: Message) -> list[Row]:
+        """Return the rows of a status message that change a product's terms."""
+        changes = []
+        for row in message.rows:
+            terms = tuple(row[column] for column in _TERMS.values())
+            if self.terms.get(row["product_id"]) != terms:
+                self.terms[row["product_id"]] = terms
+                changes.append(row)
+        return changes
+
+
+def _reject(segment: str, number: int, offset: int, line: bytes, reason: str) -> Row:
+    names = [name.decode() for name in _CHANNEL_NAME.findall(line)]
+    is_public = any(name in PUBLIC for name in names) and not any(name.encode() in line for name in PRIVATE)
+    return {
+        "date": _date_in_name(segment),
+        "segment": segment,
+        "line": number,
+        "byte_offset": offset,
+        "length": len(line),
+        "sha256": hashlib.sha256(line).hexdigest(),
+        "channel": names[0] if names else None,
+        "reason": reason,
+        "raw": line[:_MAX_RAW_BYTES] if is_public else None,
+    }
+
+
+def _date_in_name(segment: str) -> str:
+    for digits in re.findall(r"(?=([0-9]{8}))", segment):
+        try:
+            date = datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+        except ValueError:
+            continue
+        if 2010 <= date.year < 2100:
+            return date.isoformat()
+    return "unknown"
