@@ -115,8 +115,8 @@ class JobConfig(Section):
         if isinstance(value, str):
             ns = time_ns(value)
         if ns is None or not _FIRST_NS <= ns <= _LAST_NS:
-            example = "a date such as 2025-11-26 or a time with its zone such as 2025-11-26T14:00:00.123456789Z"
-            raise expected(f"{example} (in Python also ns since 1970), from 2010-01-01 to 2100-01-01", value)
+            wanted = "a date (2025-11-26), a time with its zone (2025-11-26T14:00:00.123456789Z) or ns since 1970"
+            raise expected(f"{wanted}, from 2010 to 2100", value)
         return ns
 
     @field_validator("end")

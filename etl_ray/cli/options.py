@@ -1,0 +1,99 @@
+"""The options of a run, and the config that they and a file make up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from etl_ray.config import CHANNELS, JobConfig, channel_name, load_config
+from etl_ray.errors import ConfigError
+from etl_ray.tables import Numbers
+
+Engine = Literal["auto", "local", "ray"]
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML config; the options below override it.")
+]
+ChannelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--channels", metavar="NAMES", help=f"Only these channels, of: {', '.join(CHANNELS)}."),
+]
+ProductsOption = Annotated[
+    list[str] | None, typer.Option("--products", metavar="NAMES", help="Only these products, such as BTC-USD,ETH-USD.")
+]
+StartOption = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", help="Only rows sent by the venue from this date or RFC 3339 time on."),
+]
+EndOption = Annotated[
+    str | None, typer.Option("--end", metavar="TIME", help="Only rows sent before this date or RFC 3339 time.")
+]
+EngineOption = Annotated[
+    Engine | None,
+    typer.Option("--engine", help="local: in this process. ray: on Ray. auto: a running cluster, else what fits."),
+]
+AddressOption = Annotated[str | None, typer.Option("--address", metavar="ADDRESS", help="Ray cluster to use.")]
+NumbersOption = Annotated[
+    Numbers | None, typer.Option("--numbers", help="How prices and quantities are stored: decimal is exact.")
+]
+StrictOption = Annotated[
+    bool | None, typer.Option("--strict/--no-strict", help="Exit with 3 if the input leaves any doubt.")
+]
+OverwriteOption = Annotated[
+    bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace what OUTPUT holds of another config.")
+]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options as typed; None where one was not given."""
+
+    config: Path | None
+    channels: list[str] | None
+    products: list[str] | None
+    start: str | None
+    end: str | None
+    engine: Engine | None
+    address: str | None
+    numbers: Numbers | None
+    strict: bool | None
+    overwrite: bool | None
+
+    def job_config(self) -> JobConfig:
+        """Return the config file, or the defaults, with these options laid over it."""
+        base = JobConfig() if self.config is None else load_config(self.config)
+        return base.merge(self._overrides())
+
+    def _overrides(self) -> dict[str, object]:
+        overrides: dict[str, object] = {
+            key: value
+            for key, value in {
+                "start": self.start,
+                "end": self.end,
+                "engine": self.engine,
+                "address": self.address,
+                "numbers": self.numbers,
+                "strict": self.strict,
+                "overwrite": self.overwrite,
+            }.items()
+            if value is not None
+        }
+        if self.engine == "local" and self.address is None:
+            overrides["address"] = None  # the file's address belongs to the file's engine
+        if self.products is not None:
+            overrides["products"] = split_names(self.products, "--products")
+        if self.channels is not None:
+            wanted = {channel_name(name) for name in split_names(self.channels, "--channels")}
+            overrides["channels"] = {name: {"enabled": name in wanted} for name in CHANNELS}
+        return overrides
+
+
+def split_names(values: list[str], option: str) -> list[str]:
+    """Return the names in `values`, each of which may hold several, separated by commas."""
+    names = [name.strip() for value in values for name in value.split(",")]
+    if not all(names):
+        raise ConfigError(f"{option}: expected names separated by commas, found {','.join(values)!r}")
+    return names
