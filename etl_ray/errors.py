@@ -5,6 +5,7 @@
     ├── SegmentError      one segment cannot be read to its end; the others go on; exit code 3
     ├── SchemaError       data that does not have the columns its table asks for
     ├── StorageError      the storage refused a read or a write; nothing was committed; exit code 1
+    │   └── NotFoundError nothing is stored under the URL
     ├── WrongInputError   more than half of the lines were rejected; nothing was committed; exit code 1
     └── LockedError       another run holds OUTPUT; exit code 4
 
@@ -47,6 +48,10 @@ class SchemaError(EtlRayError):
 
 class StorageError(EtlRayError):
     """The storage refused a read or a write that the run cannot do without."""
+
+
+class NotFoundError(StorageError):
+    """Nothing is stored under the URL."""
 
 
 class WrongInputError(EtlRayError):

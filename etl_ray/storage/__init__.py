@@ -1,0 +1,212 @@
+"""Files by URL: local paths, `memory://`, `gs://`, `s3://` and whatever else fsspec knows.
+
+A file appears under its name whole or not at all. Every failure of the storage is a `StorageError` that says what was
+tried, on which URL, and why it failed, without credentials.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import BinaryIO, cast
+
+from etl_ray.errors import ConfigError
+from etl_ray.storage import local, remote
+from etl_ray.storage.failures import Reader, reporting
+from etl_ray.storage.files import FileInfo, Listing, is_local, join, local_path, redact
+
+__all__ = [
+    "FileInfo",
+    "Listing",
+    "create_new",
+    "delete",
+    "delete_tree",
+    "exists",
+    "file_info",
+    "is_local",
+    "join",
+    "list_files",
+    "local_path",
+    "make_root",
+    "move",
+    "open_read",
+    "open_write",
+    "read_bytes",
+    "redact",
+    "search",
+    "write_bytes",
+]
+
+REMOTE_READ_BYTES = 16 << 20  # one ranged request of a bucket; less is dominated by the latency of the request
+
+_MEMORY_LOCK = threading.Lock()
+
+
+def list_files(url_or_glob: str) -> list[FileInfo]:
+    """List the files below a directory, those of a glob, or the one file, sorted by URL.
+
+    Below directories, names that begin with a dot are passed over. ConfigError if there is nothing at all.
+    """
+    listing = search(url_or_glob)
+    return sorted({info.url: info for info in listing.below + listing.named}.values(), key=lambda info: info.url)
+
+
+def search(url_or_glob: str) -> Listing:
+    """Find what a directory, glob or file name leads to. ConfigError if there is nothing at all."""
+    with reporting("look at", url_or_glob):
+        found = local.search(url_or_glob) if is_local(url_or_glob) else remote.search(url_or_glob)
+    if found is None:
+        raise ConfigError(
+            f"nothing at {redact(url_or_glob)}: expected a directory, a file, or a glob that matches at least one"
+        )
+    return found
+
+
+def file_info(url: str) -> FileInfo:
+    """Return size and version of one file."""
+    with reporting("look at", url):
+        if is_local(url):
+            return local.info(local_path(url))
+        fs, path_in_fs = remote.filesystem(url)
+        return remote.info(url, fs.info(path_in_fs))
+
+
+def exists(url: str) -> bool:
+    """Tell whether a file or directory is there; a storage that does not answer is an error, not a no."""
+    with reporting("look at", url):
+        try:
+            if is_local(url):
+                local_path(url).stat()
+            else:
+                fs, path = remote.filesystem(url)
+                fs.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+
+def open_read(url: str, *, start: int = 0) -> BinaryIO:
+    """Open the raw bytes of a file, compressed as they are, from byte `start` on, without a buffer of its own."""
+    with reporting("read", url):
+        inner: BinaryIO
+        if is_local(url):
+            inner = cast(BinaryIO, local_path(url).open("rb", buffering=0))
+        else:
+            fs, path = remote.filesystem(url)
+            # All handles of a memory:// file share one position.
+            inner = (
+                io.BytesIO(fs.cat_file(path))
+                if url.startswith("memory://")
+                else fs.open(path, "rb", block_size=REMOTE_READ_BYTES)
+            )
+        if start:
+            inner.seek(start)
+    return cast(BinaryIO, Reader(url, inner))
+
+
+def read_bytes(url: str) -> bytes:
+    """Return the content of a file."""
+    with reporting("read", url):
+        if is_local(url):
+            return local_path(url).read_bytes()
+        fs, path = remote.filesystem(url)
+        return fs.cat_file(path)
+
+
+def make_root(url: str) -> None:
+    """Create a directory and make sure that files can be written to it and deleted again."""
+    if is_local(url):
+        with reporting("create the directory", url):
+            local_path(url).mkdir(parents=True, exist_ok=True)
+    probe = join(url, local.temporary_name())
+    write_bytes(probe, b"")
+    delete(probe)
+
+
+def write_bytes(url: str, data: bytes) -> None:
+    """Write a file, replacing an older one. It appears whole or not at all."""
+    if is_local(url):
+        with open_write(url) as file:
+            file.write(data)
+        return
+    with reporting("write", url):
+        fs, path = remote.filesystem(url)
+        fs.pipe_file(path, data)
+
+
+def create_new(url: str, data: bytes) -> bool:
+    """Write a file unless one is there: return False and change nothing then. Of several writers one gets True.
+
+    After a lost answer a bucket may say False for a file that this call has made: where that matters, put something
+    unique into `data` and compare.
+    """
+    with reporting("create", url):
+        if is_local(url):
+            return local.create(local_path(url), data)
+        fs, path = remote.filesystem(url)
+        # memory:// checks and writes in two steps; buckets do both in one request and need no lock.
+        with _MEMORY_LOCK if url.startswith("memory://") else nullcontext():
+            try:
+                fs.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+
+@contextmanager
+def open_write(url: str) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears, replacing an older one, only if the block ends without an exception."""
+    writing = local.write(url) if is_local(url) else remote.write(url)
+    with writing as file:
+        yield cast(BinaryIO, file)
+
+
+def move(src: str, dst: str) -> None:
+    """Move a file, replacing one that is there; over storages by copying it, then deleting `src`."""
+    with reporting("move", src):
+        if is_local(src) and is_local(dst):
+            local_path(dst).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                local_path(src).replace(local_path(dst))
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+            else:
+                return
+        elif not is_local(src) and not is_local(dst):
+            (src_fs, src_path), (dst_fs, dst_path) = remote.filesystem(src), remote.filesystem(dst)
+            if src_fs is dst_fs:
+                src_fs.cp_file(src_path, dst_path)
+                src_fs.rm_file(src_path)
+                return
+    with open_read(src) as source, open_write(dst) as target:
+        shutil.copyfileobj(source, target, REMOTE_READ_BYTES)
+    delete(src)
+
+
+def delete(url: str) -> None:
+    """Delete a file; a missing one is fine."""
+    with reporting("delete", url), suppress(FileNotFoundError):
+        if is_local(url):
+            local_path(url).unlink()
+        else:
+            fs, path = remote.filesystem(url)
+            fs.rm_file(path)
+
+
+def delete_tree(url: str) -> None:
+    """Delete a directory and all below it; a missing one is fine."""
+    with reporting("delete", url):
+        if not is_local(url):
+            fs, path = remote.filesystem(url)
+            with suppress(FileNotFoundError):
+                fs.rm(path, recursive=True)
+            return
+        while local_path(url).exists():
+            # Somebody else may delete in the same tree: go on with what is left.
+            with suppress(FileNotFoundError):
+                shutil.rmtree(local_path(url))

@@ -1,0 +1,136 @@
+"""Files on local disk."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from etl_ray.errors import ConfigError
+from etl_ray.storage.failures import Writer, reporting
+from etl_ray.storage.files import FileInfo, Listing, local_path
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+def info(path: Path) -> FileInfo:
+    """Return size and modification time of a file."""
+    status = path.stat()
+    return FileInfo(str(path), status.st_size, str(status.st_mtime_ns))
+
+
+def search(url: str) -> Listing | None:
+    """Find what a directory, glob or name leads to; None if there is nothing."""
+    path = local_path(url)
+    if path.exists():
+        matches = [path]
+    else:
+        pattern = str(path)
+        found = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []  # noqa: PTH207  # absolute
+        matches = [Path(match) for match in found]
+    if not matches:
+        return None
+    named = tuple(info(match) for match in matches if match.is_file())
+    below = tuple(info for match in matches if match.is_dir() for info in _walk(match))
+    if not named and path in matches and not path.is_dir():
+        raise ConfigError(f"{path}: expected a directory or a regular file, found neither")
+    return Listing(named, below)
+
+
+def _walk(root: Path) -> Iterator[FileInfo]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    visited: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        status = os.stat(folder)  # noqa: PTH116  # a Path per folder costs more than the call
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()  # a symbolic link that leads back
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(folder, name)
+            with suppress(FileNotFoundError):  # gone since the directory was read, or a dangling link
+                if not name.startswith(".") and path.is_file():
+                    yield info(path)
+
+
+def temporary_name() -> str:
+    """Return a new name that listings pass over."""
+    return f".{secrets.token_hex(8)}.tmp"
+
+
+def _sync_directory(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot do it
+            raise
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def write(url: str) -> Iterator[Writer]:
+    """Open a file that appears when the block ends without an exception."""
+    path = local_path(url)
+    temporary = path.with_name(temporary_name())
+    with reporting("write", url):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("xb")
+    try:
+        yield Writer(url, file)
+        with reporting("write", url):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            temporary.replace(path)
+            _sync_directory(path.parent)
+    finally:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Write a file whole unless one is there already; tell whether this call made it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(temporary_name())
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        created = _link_new(temporary, path)
+        _sync_directory(path.parent)
+        return created
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _link_new(temporary: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        # NFS may repeat a request whose answer was lost: then the file that is there is ours.
+        return temporary.stat().st_nlink > 1
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+    else:
+        return True
+    with path.with_name(".create.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return False
+        temporary.replace(path)
+        return True

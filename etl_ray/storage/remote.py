@@ -1,0 +1,109 @@
+"""Files in buckets, in memory, and on whatever else fsspec knows."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import posixpath
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import BinaryIO, Protocol, cast
+
+from etl_ray.errors import ConfigError
+from etl_ray.storage.failures import Writer, cause, reporting
+from etl_ray.storage.files import FileInfo, Listing, redact
+
+_VERSION_KEYS = ("generation", "ETag", "etag", "mtime", "LastModified", "last_modified", "modified", "created")
+
+
+class _FileSystem(Protocol):
+    """The part of fsspec's interface that is used here; these methods take names literally, never as globs."""
+
+    def info(self, path: str) -> Mapping[str, object]: ...
+    def find(self, path: str, *, detail: bool) -> Mapping[str, Mapping[str, object]]: ...
+    def glob(self, path: str, *, detail: bool) -> Mapping[str, Mapping[str, object]]: ...
+    def open(self, path: str, mode: str, *, block_size: int) -> BinaryIO: ...
+    def cat_file(self, path: str) -> bytes: ...
+    def pipe_file(self, path: str, value: bytes, *, mode: str = ...) -> object: ...
+    def put_file(self, lpath: str, rpath: str) -> object: ...
+    def cp_file(self, path1: str, path2: str) -> object: ...
+    def rm_file(self, path: str) -> object: ...
+    def rm(self, path: str, *, recursive: bool) -> object: ...
+
+
+def filesystem(url: str) -> tuple[_FileSystem, str]:
+    """Return the file system of a URL and the path within it."""
+    import fsspec
+
+    scheme = url.partition("://")[0]
+    try:
+        # Listings kept from earlier calls would hide what other processes write.
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except ImportError as error:
+        hint = "; install etl-ray[s3]" if scheme in ("s3", "s3a") else ""
+        raise ConfigError(f"{redact(url)}: {scheme}:// needs a package that is missing{hint}: {cause(error)}") from None
+    except ValueError as error:
+        raise ConfigError(f"{redact(url)}: expected a path or a URL that fsspec knows; {cause(error)}") from None
+    return cast(_FileSystem, fs), cast(str, path)
+
+
+def search(url: str) -> Listing | None:
+    """Find what a prefix, glob or name leads to; None if there is nothing."""
+    fs, path = filesystem(url)
+    try:
+        matches = {path: fs.info(path)}
+    except FileNotFoundError:
+        matches = dict(fs.glob(path, detail=True)) if glob.has_magic(path) else {}
+    if not matches:
+        return None
+    named: list[FileInfo] = []
+    below: list[FileInfo] = []
+    for name, entry in matches.items():
+        if entry["type"] != "directory":
+            named.append(info(url, entry))
+        else:
+            below += _find(fs, url, name)
+    return Listing(tuple(_without_hidden(named, url)), tuple(below))
+
+
+def _find(fs: _FileSystem, url: str, folder: str) -> Iterator[FileInfo]:
+    for name, entry in fs.find(folder, detail=True).items():
+        inside = name.removeprefix(folder).split("/")
+        if entry["type"] != "directory" and not name.endswith("/") and not any(part.startswith(".") for part in inside):
+            yield info(url, entry)
+
+
+def _without_hidden(files: Iterable[FileInfo], pattern: str) -> Iterator[FileInfo]:
+    # As on disk: a wildcard does not match a leading dot, a pattern that spells it out does.
+    return (info for info in files if "/." in pattern or not posixpath.basename(info.url).startswith("."))
+
+
+def info(url: str, entry: Mapping[str, object]) -> FileInfo:
+    """Read what fsspec says of a file of the same storage as `url`."""
+    scheme = url.partition("://")[0]
+    name = str(entry["name"])
+    if entry["type"] == "directory":
+        raise IsADirectoryError(errno.EISDIR, "is a directory")
+    found = next((entry[key] for key in _VERSION_KEYS if entry.get(key)), "")
+    # Some file systems give a datetime for one file and seconds in a listing.
+    version = found.timestamp() if isinstance(found, datetime) else found
+    size = entry.get("size")
+    return FileInfo(
+        name if "://" in name else f"{scheme}://{name.lstrip('/')}",
+        size if isinstance(size, int) else 0,
+        str(version).strip('"'),
+    )
+
+
+@contextmanager
+def write(url: str) -> Iterator[Writer]:
+    """Open a file that is uploaded when the block ends without an exception."""
+    # The bytes wait on local disk: fsspec's own writers finish the upload also when the block fails.
+    with tempfile.NamedTemporaryFile(prefix="etl-ray-") as file:
+        yield Writer(url, cast(BinaryIO, file))
+        with reporting("write", url):
+            file.flush()
+            fs, path = filesystem(url)
+            fs.put_file(file.name, path)
