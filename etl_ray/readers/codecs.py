@@ -1,0 +1,184 @@
+"""The unpacked bytes of a segment: plain, gzip or zstd, told apart by their first bytes, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
+
+from etl_ray import storage
+from etl_ray.errors import NotFoundError, StorageError
+
+Codec = Literal["gzip", "zstd"]
+
+MAGIC_BYTES = 4
+READ_BYTES = 128 << 10
+UNPACK_BYTES = 64 << 10
+"""Unpacked at a time: what a decompressor has made in a call in which it meets damage is lost."""
+
+_GZIP = b"\x1f\x8b\x08"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a byte of 0x50 to 0x5f
+
+
+class DamageError(Exception):
+    """The bytes of a segment end before they should; the readers make a SegmentError of it."""
+
+
+class Bytes(Protocol):
+    """A stream of bytes."""
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill the front of `target` and return the number of bytes, 0 at the end. DamageError if that is early."""
+        ...
+
+    def close(self) -> None:
+        """Close the file behind it."""
+        ...
+
+
+class _Decompressor(Protocol):
+    eof: bool
+    needs_input: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+def codec_of(head: bytes, url: str) -> Codec | None:
+    """Tell the codec by the first bytes of a file; only where these are too few, by its name."""
+    if head.startswith(_GZIP) or (url.endswith(".gz") and head and _GZIP.startswith(head)):
+        return "gzip"
+    if head.startswith(_ZSTD) or (url.endswith(".zst") and head and _ZSTD.startswith(head)):
+        return "zstd"
+    if len(head) >= MAGIC_BYTES and 0x50 <= head[0] <= 0x5F and head[1:].startswith(_ZSTD_SKIPPABLE):
+        return "zstd"
+    return None
+
+
+def open_unpacked(url: str, *, size: int, version: str) -> Bytes:
+    """Open a segment that had `size` bytes and `version` ("" is not compared) at planning, or raise DamageError."""
+    raw = RawBytes(url, start=0, size=size, version=version)
+    head = raw.peek(MAGIC_BYTES)
+    codec = codec_of(head, url)
+    return raw if codec is None else _Unpacked(raw, codec)
+
+
+class RawBytes:
+    """The bytes of a file from `start` to the `size` that it had at planning."""
+
+    def __init__(self, url: str, *, start: int, size: int, version: str) -> None:
+        self._size = size
+        self._place = start
+        self._head = b""
+        self._changed = ""
+        try:
+            found = storage.file_info(url)
+            self._file = storage.open_read(url, start=start)
+        except NotFoundError as error:
+            raise DamageError(f"it vanished after planning: {error}") from None
+        except StorageError as error:
+            raise DamageError(str(error)) from None
+        if found.size != size:
+            self._changed = f"it changed after planning: it had {size:,} bytes and has {found.size:,} now"
+        elif version and found.version != version:
+            self._changed = f"it was rewritten after planning: it was version {version} and is {found.version} now"
+
+    def peek(self, count: int) -> bytes:
+        """Return up to `count` next bytes, which stay unread."""
+        target = bytearray(count)
+        filled = 0
+        while filled < count and (read := self._read(memoryview(target)[filled:])):
+            filled += read
+        self._head = bytes(target[:filled])
+        return self._head
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill the front of `target` and return the number of bytes, 0 at the planned end."""
+        if self._head:
+            count = min(len(self._head), len(target))
+            target[:count] = self._head[:count]
+            self._head = self._head[count:]
+            return count
+        count = self._read(target)
+        if not count and self._changed:
+            raise DamageError(self._changed)
+        return count
+
+    def _read(self, target: memoryview) -> int:
+        left = self._size - self._place
+        if left <= 0:
+            return 0
+        try:
+            count = cast("Bytes", self._file).readinto(target[:left])
+        except StorageError as error:
+            raise DamageError(str(error)) from None
+        if not count and not self._changed:
+            self._changed = f"it was cut while it was read: {self._place:,} of {self._size:,} bytes are left"
+        self._place += count
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class _Unpacked:
+    """The members or frames of a compressed file, one after the other."""
+
+    def __init__(self, raw: RawBytes, codec: Codec) -> None:
+        self._raw = raw
+        self._codec = codec
+        self._new, self._failure = _decompressor(codec)
+        self._decompressor = self._new()
+        self._input = b""
+        self._chunk = memoryview(bytearray(READ_BYTES))
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill the front of `target` and return the number of bytes, 0 after the last member."""
+        while True:
+            if self._decompressor.eof and not self._next_member():
+                return 0
+            data = self._more() if self._decompressor.needs_input else b""
+            try:
+                unpacked = self._decompressor.decompress(data, min(len(target), UNPACK_BYTES))
+            except self._failure as error:
+                raise DamageError(f"broken {self._codec} data: {error}") from None
+            if unpacked:
+                target[: len(unpacked)] = unpacked
+                return len(unpacked)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+    def _more(self) -> bytes:
+        data = self._input or self._read()
+        self._input = b""
+        if not data:
+            raise DamageError(f"the {self._codec} data is cut: it ends in the middle of a stream")
+        return data
+
+    def _next_member(self) -> bool:
+        rest = self._decompressor.unused_data or self._read()
+        while self._codec == "gzip" and rest and not (rest := rest.lstrip(b"\0")):
+            rest = self._read()  # zero bytes may fill up the blocks of a tape or disk
+        if not rest:
+            return False
+        self._decompressor = self._new()
+        self._input = rest
+        return True
+
+    def _read(self) -> bytes:
+        return bytes(self._chunk[: self._raw.readinto(self._chunk)])
+
+
+def _decompressor(codec: Codec) -> tuple[Callable[[], _Decompressor], type[Exception]]:
+    if codec == "gzip":
+        from isal import igzip_lib
+
+        return lambda: cast(_Decompressor, igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)), cast(
+            type[Exception], igzip_lib.error
+        )
+    from backports import zstd
+
+    return lambda: cast(_Decompressor, zstd.ZstdDecompressor()), zstd.ZstdError
