@@ -23,7 +23,7 @@ _BYTES_PER_MB = 1_000_000
 
 
 class Progress(Protocol):
-    """What a run reports to. Stages follow each other; `advance` adds up to the totals of its stage."""
+    """What a run reports to. Stages follow each other; `advance` adds up to the totals of its stage, 0: not known."""
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
         """Begin a stage, which ends the one before."""
@@ -97,12 +97,15 @@ class LineProgress:
         self.note(f"{self._name}: {figures}")
 
     def _figures(self, seconds: float) -> str:
-        text = f"{self._units:,}/{self._total_units:,} units"
-        if self._total_bytes:
-            text += f", {self._bytes / _BYTES_PER_MB:,.1f}/{self._total_bytes / _BYTES_PER_MB:,.1f} MB"
+        parts = []
+        if self._total_units or not self._bytes:
+            parts.append(f"{self._units:,}/{self._total_units:,} units")
+        mb, total_mb = self._bytes / _BYTES_PER_MB, self._total_bytes / _BYTES_PER_MB
+        if mb or total_mb:
+            parts.append(f"{mb:,.1f}/{total_mb:,.1f} MB" if total_mb else f"{mb:,.1f} MB")
             if seconds > 0:
-                text += f", {self._bytes / _BYTES_PER_MB / seconds:,.1f} MB/s"
-        return text
+                parts.append(f"{mb / seconds:,.1f} MB/s")
+        return ", ".join(parts)
 
     def _left(self, seconds: float) -> str:
         done, total = (self._bytes, self._total_bytes) if self._total_bytes else (self._units, self._total_units)
@@ -112,7 +115,7 @@ class LineProgress:
 
 
 class BarProgress:
-    """Draws a bar for each stage, with rate and time left, on `console`; it counts bytes, or units without bytes."""
+    """Draws a bar for each stage, with rate and time left, on `console`; it counts units if no bytes are known."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -122,7 +125,7 @@ class BarProgress:
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
         """Begin a stage, which ends the one before."""
         self.done()
-        self._by_bytes = total_bytes > 0
+        self._by_bytes = total_bytes > 0 or total_units == 0
         self._bar = RichProgress(
             TextColumn("{task.description:<10}", markup=False),
             BarColumn(bar_width=None),
@@ -132,7 +135,7 @@ class BarProgress:
             console=self._console,
             expand=True,
         )
-        self._bar.add_task(name, total=total_bytes if self._by_bytes else total_units)
+        self._bar.add_task(name, total=(total_bytes if self._by_bytes else total_units) or None)
         self._bar.start()
 
     def advance(self, bytes_: int, units: int) -> None:

@@ -15,7 +15,7 @@ from etl_ray.cli.run import run_job
 from etl_ray.cli.sample import generate
 from etl_ray.config import JobConfig
 from etl_ray.errors import ConfigError, StorageError
-from etl_ray.sample.options import SampleOptions
+from etl_ray.sample import SampleOptions
 from etl_ray.summary import RunSummary
 
 _MARK = ".etl-ray-demo"

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from etl_ray.cli.options import split_names
-from etl_ray.errors import StorageError
 from etl_ray.progress import choose_progress
-from etl_ray.sample.options import Compression, SampleOptions, SampleReport
+from etl_ray.sample import SampleOptions, SampleReport, write_sample
+from etl_ray.sample.options import Compression
 
 _DEFAULT = SampleOptions()
 
@@ -46,14 +46,16 @@ def sample(  # noqa: PLR0913 - one parameter per option
 
 def generate(out: str, options: SampleOptions, *, quiet: bool) -> SampleReport:
     """Write a sample with progress on standard error."""
-    from etl_ray.sample import write_sample
-
     progress = choose_progress(quiet, sys.stderr)
+    written = 0
+
+    def advance(total_bytes: int) -> None:
+        nonlocal written
+        progress.advance(total_bytes - written, 0)
+        written = total_bytes
+
+    progress.stage("sample", 0, 0)
     try:
-        return write_sample(out, options)
-    except OSError as error:
-        raise StorageError(
-            f"{error.filename or out}: expected a folder to write to, found: {error.strerror}"
-        ) from error
+        return write_sample(out, options, on_progress=advance)
     finally:
         progress.done()
