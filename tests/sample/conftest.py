@@ -1,0 +1,47 @@
+"""Samples that several tests look at, made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from etl_ray.sample import SampleOptions, SampleReport, write_sample
+
+from .strict import Line, read_lines
+
+
+@dataclass(frozen=True)
+class Recording:
+    options: SampleOptions
+    report: SampleReport
+    lines: list[Line]
+
+    def connections(self) -> list[list[Line]]:
+        """Split consecutive connections: each begins with number 0."""
+        connections: list[list[Line]] = []
+        for line in self.lines:
+            if line.message.get("sequence_num") == 0:
+                connections.append([])
+            connections[-1].append(line)
+        return connections
+
+
+def record(out_dir: str, options: SampleOptions) -> Recording:
+    report = write_sample(out_dir, options)
+    return Recording(options, report, read_lines(report.paths))
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Five connections, one in each shape, over midnight, in segments of 1 MB."""
+    options = SampleOptions(
+        minutes=2.5,
+        products=("BTC-USD", "DOGE-USD", "PEPE-USD"),
+        rate=12,
+        connections=5,
+        levels=400,
+        segment_mb=1,
+        start="2025-11-26T23:58:20Z",
+    )
+    return record(str(tmp_path_factory.mktemp("recording") / "out"), options)
