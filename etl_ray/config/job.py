@@ -184,7 +184,7 @@ class JobConfig(Section):
         for key in ("start", "end"):
             if data[key] is not None:
                 data[key] = format_time(data[key])
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+        return yaml.safe_dump(data, sort_keys=False, width=120)
 
     def merge(self, overrides: Mapping[str, object]) -> JobConfig:
         """Return this config with `overrides` (nested as in YAML) laid over what was set, checked anew."""

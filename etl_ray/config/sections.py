@@ -69,6 +69,7 @@ _EXPECTATIONS = {
     "model_type": "keys with values",
     "string_too_short": "text that is not empty",
     "string_type": "text",
+    "string_unicode": "text in UTF-8",
     "tuple_type": "a list",
 }
 """What a value should have been, by the kind of pydantic's error."""
