@@ -55,6 +55,11 @@ class Unit:
     end: int | None = None
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes to read, compressed as they are."""
+        return self.segment.size if self.end is None else self.end - self.start
+
+    @property
     def name(self) -> str:
         """A file name for what is made of this unit: the same in every run, another for every unit of a run."""
         identity = self.segment.identity

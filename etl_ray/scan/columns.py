@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,12 @@ from etl_ray.scan import kernel
 from etl_ray.scan.numbers import to_numbers
 from etl_ray.scan.plan import Workspace
 from etl_ray.scan.values import Value
-from etl_ray.tables.schema import Column, NUMBER, Numbers
+from etl_ray.tables.schema import NUMBER, Column, Numbers
 from etl_ray.venues.rows import Int32s, Int64s, Messages, Rows
 from etl_ray.venues.shapes import Field, Kind, Shape
 
-Values = npt.NDArray[np.generic] | pa.Array
-StrictRow = tuple[int, int, int, tuple[Value, ...], tuple[Value, ...]]
+Values: TypeAlias = npt.NDArray[np.generic] | pa.Array
+StrictRow: TypeAlias = tuple[int, int, int, tuple[Value, ...], tuple[Value, ...]]
 """Message, event_index, row_index, event values, row values."""
 
 

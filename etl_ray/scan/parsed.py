@@ -11,7 +11,7 @@ from etl_ray.venues.rows import Int32s, Messages, Rows
 from etl_ray.venues.shapes import Venue
 
 MAX_RAW_BYTES = 65_536
-_CHANNEL = re.compile(rb'"channel"\s*:\s*"([^"\\]*)"')
+_CHANNEL = re.compile(rb'"channel"[ \t\r]*:[ \t\r]*"([A-Za-z0-9_]{1,64})"')
 
 
 @dataclass(frozen=True)
@@ -67,30 +67,18 @@ class Parsed:
     symbols: tuple[str, ...]
 
 
-def make_reject(line: int, byte_offset: int, raw: bytes, *, channel: str | None, reason: str, venue: Venue) -> Reject:
-    """Describe a rejected line that is given without its line end."""
-    kept, named = keepable(raw, channel, venue)
+def make_reject(line: int, byte_offset: int, raw: bytes, *, reason: str, venue: Venue) -> Reject:
+    """Describe a rejected line that is given without its line feed."""
+    named = [match.decode() for match in _CHANNEL.findall(raw)]
+    # Two lines run into each other, or a name written with escapes, may hide a private message: any doubt means no.
+    private = b"\\u" in raw or any(channel.encode() in raw for channel in venue.private_channels)
+    public = any(channel in venue.channels for channel in named)
     return Reject(
         line=line,
         byte_offset=byte_offset,
         length=len(raw),
         sha256=hashlib.sha256(raw).hexdigest(),
-        channel=named,
+        channel=named[0] if named else None,
         reason=reason,
-        raw=raw[:MAX_RAW_BYTES] if kept else None,
+        raw=raw[:MAX_RAW_BYTES] if public and not private else None,
     )
-
-
-def keepable(raw: bytes, channel: str | None, venue: Venue) -> tuple[bool, str | None]:
-    """Return whether the text of a rejected line may be kept, and the public channel that it names.
-
-    Kept is only what names a public channel and shows no sign of a private one. Two lines run into each other, or a
-    name written with escapes, may hide one, so any doubt means no.
-    """
-    named = [name.decode("utf-8", "replace") for name in _CHANNEL.findall(raw)]
-    private = any(word.encode() in raw for word in venue.private_channels) or b"\\u" in raw
-    public = [name for name in named if name in venue.channels]
-    if channel is None and public:
-        channel = public[0]
-    known = channel if channel in venue.channels else None
-    return known is not None and not private and all(name in venue.channels for name in named), known

@@ -47,6 +47,11 @@ class LineParser:
         self._workspace = Workspace(venue, block_bytes)
         self.begin_unit()
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Products of the unit so far, in the order of their symbols."""
+        return tuple(self._symbols)
+
     def begin_unit(self) -> None:
         """Forget the unit before: symbols are numbered anew, lines count from 1."""
         self._workspace.reset()
@@ -72,13 +77,13 @@ class LineParser:
     def long_line(self, offset: int, length: int, *, sha256: str, head: bytes, limit_bytes: int) -> Parsed:
         """Return the result for one line that is too long to be looked at."""
         reason = f"expected a line of at most {limit_bytes:,} bytes, found {length:,}"
-        seen = make_reject(self._next_line, offset, head, channel=None, reason=reason, venue=self.venue)
+        seen = make_reject(self._next_line, offset, head, reason=reason, venue=self.venue)
         # What lies beyond the head is unknown and might be private, so nothing of the text is kept.
         reject = Reject(self._next_line, offset, length, sha256, seen.channel, reason, None)
         self._next_line += 1
         none = _messages([])
         mentions = Mentions(np.zeros(0, np.int32), np.zeros(0, np.int32))
-        return Parsed(1, 0, 1, 0, none, {}, mentions, (), (reject,), tuple(self._symbols))
+        return Parsed(1, 0, 1, 0, none, {}, mentions, (), (reject,), self.symbols)
 
     def _scan(self, data: npt.NDArray[np.uint8], position: int, size: int) -> int:
         work = self._workspace
@@ -125,7 +130,7 @@ class LineParser:
             mentions=self._mentions(strict, rank, n_fast),
             errors=tuple(strict.errors),
             rejects=tuple(strict.rejects),
-            symbols=tuple(self._symbols),
+            symbols=self.symbols,
         )
 
     def _parse_slow(self, data: npt.NDArray[np.uint8], offset: int) -> tuple[_Strict, int]:
@@ -141,9 +146,7 @@ class LineParser:
             try:
                 message = parse_line(raw, self.venue, self.numbers)
             except RejectedLineError as error:
-                found.rejects.append(
-                    make_reject(line, offset + start, raw, channel=error.channel, reason=error.reason, venue=self.venue)
-                )
+                found.rejects.append(make_reject(line, offset + start, raw, reason=error.reason, venue=self.venue))
                 continue
             self._add(found, line, message)
         return found, blank
@@ -194,7 +197,7 @@ class LineParser:
         if slow:
             message, *order, fields = strict_fields(slow, shape, code=self._intern, numbers=self.numbers)
             parts.append((rank[n_fast + message], order[0], order[1], fields))
-        return merge_rows(messages, tuple(self._symbols), self.numbers, parts) if parts else None
+        return merge_rows(messages, self.symbols, self.numbers, parts) if parts else None
 
     def _mentions(self, strict: _Strict, rank: Int32s, n_fast: int) -> Mentions:
         """Return which products the messages name: by their events where these name one, else by their rows."""

@@ -19,12 +19,11 @@ MAX_ERROR_CHARS = 4096
 
 
 class RejectedLineError(Exception):
-    """A line that is not a valid message: the `reason`, and the `channel` that it names, if any."""
+    """A line that is not a valid message, with the `reason`."""
 
-    def __init__(self, reason: str, channel: str | None) -> None:
-        super().__init__(reason, channel)
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
         self.reason = reason
-        self.channel = channel
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,9 @@ def parse_line(raw: bytes, venue: Venue, numbers: Numbers) -> PublicMessage | Pr
     try:
         top = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise RejectedLineError(f"not JSON: {error}", None) from None
+        raise RejectedLineError(f"not JSON: {error}") from None
     if not isinstance(top, dict):
-        raise RejectedLineError(f"expected a JSON object, found {show(top)}", None)
-    channel: str | None = None
+        raise RejectedLineError(f"expected a JSON object, found {_sort_of(top)}")
     try:
         enveloped = "data" in top and "channel" not in top
         message = _object(top["data"], "data") if enveloped else top
@@ -82,7 +80,7 @@ def parse_line(raw: bytes, venue: Venue, numbers: Numbers) -> PublicMessage | Pr
             return _venue_error(message, ts_capture, extra)
         return _public(message, channel, ts_capture, extra, venue, numbers)
     except BadValueError as error:
-        raise RejectedLineError(str(error), channel) from None
+        raise RejectedLineError(str(error)) from None
 
 
 def _private(message: Mapping[str, object], channel: str) -> PrivateMessage:
@@ -97,7 +95,7 @@ def _venue_error(message: Mapping[str, object], ts_capture: int, extra: int) -> 
     if words is not None and not isinstance(words, str):
         raise BadValueError(f"message: expected a string, found {show(words)}")
     extra += sum(key not in ("type", "message") for key in message)
-    return VenueError(None if words is None else words[:MAX_ERROR_CHARS], ts_capture, extra)
+    return VenueError(words[:MAX_ERROR_CHARS] if words else None, ts_capture, extra)
 
 
 def _public(
@@ -193,10 +191,16 @@ def _time_at(place: str, value: object, *, nullable: bool) -> int:
 def _object(value: object, place: str) -> Mapping[str, object]:
     if isinstance(value, dict):
         return value
-    raise BadValueError(f"{place}: expected an object, found {show(value)}")
+    raise BadValueError(f"{place}: expected an object, found {_sort_of(value)}")
 
 
 def _list(value: object, place: str) -> list[object]:
     if isinstance(value, list):
         return value
-    raise BadValueError(f"{place}: expected a list, found {show(value)}")
+    raise BadValueError(f"{place}: expected a list, found {_sort_of(value)}")
+
+
+def _sort_of(value: object) -> str:
+    """Name the JSON type of a value: what stands where a structure was expected might be private."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "nothing"}
+    return names.get(type(value), "a number")

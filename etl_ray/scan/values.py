@@ -12,13 +12,13 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
+from etl_ray.tables.partitions import encode_value
 from etl_ray.tables.schema import Numbers
 from etl_ray.venues.rows import NULL
 from etl_ray.venues.shapes import Field, Kind
 
 Value = int | float | str | Decimal | None
 MAX_PRODUCT_BYTES = 200
-PRODUCT_PATH_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"[0-9]{1,19}")
@@ -116,19 +116,10 @@ def epoch_seconds(value: object) -> int:
     return ns
 
 
-@lru_cache(maxsize=65536)
-def encode_product(product_id: str) -> str:
-    """Return the product id as it stands in paths: bytes outside `[A-Z0-9._-]` percent-encoded."""
-    if product_id in (".", ".."):
-        return product_id.replace(".", "%2E")
-    kept = PRODUCT_PATH_CHARS.encode()
-    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in product_id.encode())
-
-
 def product(value: object) -> str:
     """Read a product id."""
     # the length is looked at first so that the cache never holds a huge string
-    if isinstance(value, str) and 0 < len(value) <= MAX_PRODUCT_BYTES >= len(encode_product(value)):
+    if isinstance(value, str) and 0 < len(value) <= MAX_PRODUCT_BYTES >= len(encode_value(value)):
         return value
     raise BadValueError(
         f"expected a product id of at most {MAX_PRODUCT_BYTES} bytes when percent-encoded, found {show(value)}"

@@ -1,0 +1,39 @@
+"""`ETLJob`: the whole job as one object, for notebooks and for the command line."""
+
+from __future__ import annotations
+
+from etl_ray.config import JobConfig
+from etl_ray.progress import Progress, SilentProgress
+from etl_ray.summary import RunSummary
+
+
+class ETLJob:
+    """Turn the recording in `input_dir` into the tables of `output_dir`.
+
+    `input_dir` is a directory (searched recursively), a glob, a file or a URL; `output_dir` a directory or a URL.
+    Errors are subclasses of `etl_ray.errors.EtlRayError`; nothing is committed then.
+    """
+
+    def __init__(
+        self,
+        input_dir: str,
+        output_dir: str,
+        *,
+        config: JobConfig | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.input_dir = input_dir
+        self.output_dir = output_dir
+        self.config = config if config is not None else JobConfig()
+        self._progress = progress if progress is not None else SilentProgress()
+
+    def process_all(self) -> RunSummary:
+        """Process the range of the config, which by default is everything."""
+        from etl_ray.orchestrators.run import run_job
+
+        return run_job(str(self.input_dir), str(self.output_dir), self.config, self._progress)
+
+    def process_date_range(self, start: str | int, end: str | int) -> RunSummary:
+        """Process messages with server times in [start, end): dates (00:00 UTC), RFC 3339 times or ns UTC."""
+        config = self.config.merge({"start": start, "end": end})
+        return ETLJob(self.input_dir, self.output_dir, config=config, progress=self._progress).process_all()

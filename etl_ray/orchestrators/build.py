@@ -1,0 +1,119 @@
+"""Stage 3: the staged pieces of a shard become one final file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl_ray import storage
+from etl_ray.orchestrators.instruments import instruments
+from etl_ray.orchestrators.selection import Selection
+from etl_ray.orchestrators.staging import SOURCES
+from etl_ray.orchestrators.stitch import Shard, Source
+from etl_ray.tables import TABLES, Numbers, Table
+from etl_ray.writers.encodings import writer_options
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How shards are built: staged pieces lie below `staging`, final files go below `output`."""
+
+    staging: str
+    output: str
+    numbers: Numbers
+    rows_per_group: int
+    selection: Selection
+
+
+@dataclass(frozen=True)
+class BuiltFile:
+    """A final file, by its path below the output; `bytes` is its size. No file is written for no rows."""
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+
+
+def build(shard: Shard, options: BuildOptions) -> BuiltFile:
+    """Write the final file of a shard."""
+    table = TABLES[shard.table]
+    batches = _pieces(shard, options)
+    if shard.table == "instruments":
+        batches = iter([instruments(batches, options.selection, options.numbers)])
+    groups = _grouped(batches, options.rows_per_group)
+    first = next(groups, None)
+    if first is None:
+        return BuiltFile(shard.table, shard.path, 0, 0)
+    url = storage.join(options.output, shard.path)
+    schema = table.schema(options.numbers)
+    rows = 0
+    with storage.open_write(url) as file, pq.ParquetWriter(file, schema, **writer_options(schema)) as writer:
+        for group in chain([first], groups):
+            writer.write_table(group, row_group_size=len(group))
+            rows += len(group)
+    return BuiltFile(shard.table, shard.path, rows, storage.file_info(url).size)
+
+
+def _pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
+    """Yield the rows of a shard in order, with all columns of what was staged."""
+    source_table = SOURCES[shard.table]
+    opened: tuple[int, pq.ParquetFile] | None = None
+    for piece in shard.pieces:
+        source = shard.sources[piece.source]
+        if opened is None or opened[0] != piece.source:
+            if opened is not None:
+                opened[1].close()
+            file = storage.open_read(storage.join(options.staging, source.path))
+            opened = piece.source, pq.ParquetFile(file)
+        rows = opened[1].read_row_group(piece.group, use_threads=False)
+        yield _complete(rows, source_table, shard=shard, source=source, numbers=options.numbers)
+    if opened is not None:
+        opened[1].close()
+
+
+def _complete(rows: pa.Table, table: Table, *, shard: Shard, source: Source, numbers: Numbers) -> pa.Table:
+    """Add what only the whole run knows, and bring columns into the table's order."""
+    count = len(rows)
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    columns["segment"] = _constant(source.segment, count)
+    if source.line_offset:
+        columns["line"] = pa.array(columns["line"].to_numpy() + source.line_offset)
+    if "run" in columns:
+        columns["connection_id"] = _connection_ids(columns.pop("run").to_numpy(), source.connections)
+    for name, value in zip(shard.partition_cols, shard.partition, strict=True):
+        columns[name] = _constant(value, count)
+    return pa.Table.from_arrays([columns[name] for name in table.names], schema=table.schema(numbers))
+
+
+def _connection_ids(run: np.ndarray, connections: tuple[str, ...]) -> pa.DictionaryArray:
+    words = list(dict.fromkeys(connections))
+    code = {word: index for index, word in enumerate(words)}
+    codes = np.array([code[connection] for connection in connections], np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(codes[run]), pa.array(words, pa.string()))
+
+
+def _constant(value: str, count: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
+
+
+def _grouped(tables: Iterator[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of exactly `rows_per_group`, but for the last."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += len(table)
+        if count >= rows_per_group:
+            whole = pa.concat_tables(waiting)
+            ready = count - count % rows_per_group
+            for start in range(0, ready, rows_per_group):
+                yield whole.slice(start, rows_per_group).unify_dictionaries()
+            waiting, count = [whole.slice(ready)], count - ready
+    if count:
+        yield pa.concat_tables(waiting).unify_dictionaries()

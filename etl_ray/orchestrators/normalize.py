@@ -1,0 +1,191 @@
+"""Stage 1: a unit of raw lines becomes staged rows and a receipt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from etl_ray import storage
+from etl_ray.errors import SegmentError
+from etl_ray.orchestrators.messages import to_json
+from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.selection import Selection, Sorted, select_rows, sort_messages
+from etl_ray.orchestrators.staging import StagedWriter
+from etl_ray.readers.blocks import Block, BlockBuffer, LongLine, read_blocks
+from etl_ray.readers.segments import Unit
+from etl_ray.scan import LineParser, Parsed, RunTracker
+from etl_ray.tables import SYMBOL, Numbers
+from etl_ray.venues import VENUES
+from etl_ray.venues.rows import timestamps
+from etl_ray.venues.shapes import Kind, Shape
+
+
+@dataclass(frozen=True)
+class NormalizeOptions:
+    """How units are normalized. `tables` are the tables to write, `staging` is the URL below which pieces go."""
+
+    venue: str
+    tables: tuple[str, ...]
+    selection: Selection
+    numbers: Numbers
+    partition_cols: Mapping[str, tuple[str, ...]]
+    block_bytes: int
+    max_line_bytes: int
+    staging: str
+
+
+class Normalizer:
+    """Normalizes one unit after another with memory that is allocated once."""
+
+    def __init__(self, options: NormalizeOptions) -> None:
+        self._options = options
+        self._venue = VENUES[options.venue]
+        self._parser = LineParser(self._venue, options.numbers, block_bytes=options.block_bytes)
+        self._buffer = BlockBuffer()
+
+    def run(self, unit: Unit) -> Receipt:
+        """Write the staged files of a unit, then its receipt; return the receipt."""
+        options = self._options
+        tracker = RunTracker()
+        account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
+        damage: str | None = None
+        end = 0
+        self._parser.begin_unit()
+        with StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer:
+            try:
+                for block in self._blocks(unit):
+                    end = block.offset + (block.size if isinstance(block, Block) else block.length + 1)
+                    for parsed in self._parse(block):
+                        account.add(parsed, self._write(parsed, unit, writer=writer, tracker=tracker))
+            except SegmentError as error:
+                damage = str(error)
+            files = writer.finish()
+        receipt = Receipt(
+            unit=unit.name,
+            counts=account.counts + Counts(bytes=_unpacked_bytes(unit, end)),
+            messages=dict(sorted(account.messages.items())),
+            runs=tracker.runs(self._parser.symbols),
+            recency=tracker.recency(),
+            files=files,
+            damage=damage,
+        )
+        receipt.counts.check(unit.name)
+        storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt))
+        return receipt
+
+    def _blocks(self, unit: Unit) -> Iterator[Block | LongLine]:
+        options = self._options
+        return read_blocks(
+            unit, block_bytes=options.block_bytes, max_line_bytes=options.max_line_bytes, buffer=self._buffer
+        )
+
+    def _parse(self, block: Block | LongLine) -> Iterator[Parsed]:
+        if isinstance(block, Block):
+            return self._parser.parse(block.data, block.size, block.offset)
+        limit_bytes = self._options.max_line_bytes
+        return iter(
+            (
+                self._parser.long_line(
+                    block.offset, block.length, sha256=block.sha256, head=block.head, limit_bytes=limit_bytes
+                ),
+            )
+        )
+
+    def _write(self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, tracker: RunTracker) -> Sorted:
+        """Stage what is selected of a stretch of lines; return what became of its messages."""
+        options = self._options
+        sorted_messages = sort_messages(parsed, options.selection, self._venue)
+        run = tracker.assign(parsed.messages, len(parsed.symbols))
+        for shape in self._venue.shapes:
+            rows = parsed.rows.get(shape.table)
+            if rows is None:
+                continue
+            assemble = self._venue.assemble[shape.table]
+            if shape.table == "status" and "instruments" in options.tables:
+                writer.write("instruments", {**assemble(rows), "run": pa.array(run[rows.message])})
+            if shape.table in options.tables:
+                rows = select_rows(
+                    rows, _product_key(shape), parsed, accepted=sorted_messages.accepted, selection=options.selection
+                )
+                writer.write(shape.table, {**assemble(rows), "run": pa.array(run[rows.message])})
+        date = unit.segment.date
+        if parsed.errors and "errors" in options.tables:
+            writer.write("errors", _errors(parsed, date))
+        if parsed.rejects:
+            writer.write("rejects", _rejects(parsed, date))
+        return sorted_messages
+
+
+class _Account:
+    """Adds up what became of the lines of a unit."""
+
+    def __init__(self, channels: tuple[str, ...], errors_selected: bool) -> None:
+        self._channels = channels
+        self._errors_selected = errors_selected
+        self.counts = Counts()
+        self.messages: Counter[str] = Counter()
+
+    def add(self, parsed: Parsed, found: Sorted) -> None:
+        errors = len(parsed.errors)
+        self.counts += Counts(
+            lines=parsed.lines,
+            accepted=int(found.accepted.sum()) + (errors if self._errors_selected else 0),
+            ignored=int(found.ignored.sum()) + (0 if self._errors_selected else errors),
+            out_of_range=int(found.out_of_range.sum()),
+            blank=parsed.blank,
+            rejects=len(parsed.rejects),
+            slow_lines=parsed.slow_lines,
+            unknown_keys=parsed.unknown_keys,
+        )
+        per_channel = np.bincount(parsed.messages.channel, minlength=len(self._channels))
+        self.messages.update({name: int(n) for name, n in zip(self._channels, per_channel, strict=True) if n})
+        if errors:
+            self.messages["error"] += errors
+
+
+def receipt_url(staging: str, unit: str) -> str:
+    """Return where the receipt of a unit is kept."""
+    return storage.join(staging, "receipts", f"{unit}.json")
+
+
+def _unpacked_bytes(unit: Unit, end: int) -> int:
+    """Return how many unpacked bytes a unit has; `end` is where its last block ended."""
+    if unit.end is not None:  # the last line may reach into the next range, whose bytes are counted there
+        return unit.end - unit.start
+    return end
+
+
+def _product_key(shape: Shape) -> str | None:
+    return next((item.key for item in shape.event + shape.row if item.kind == Kind.PRODUCT), None)
+
+
+def _constant(value: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
+
+
+def _errors(parsed: Parsed, date: str) -> dict[str, pa.Array]:
+    errors = parsed.errors
+    return {
+        "date": _constant(date, len(errors)),
+        "ts_capture": timestamps(np.array([error.ts_capture for error in errors], np.int64)),
+        "message": pa.array([error.message for error in errors], pa.string()),
+        "line": pa.array([error.line for error in errors], pa.int64()),
+    }
+
+
+def _rejects(parsed: Parsed, date: str) -> dict[str, pa.Array]:
+    rejects = parsed.rejects
+    return {
+        "date": _constant(date, len(rejects)),
+        "line": pa.array([reject.line for reject in rejects], pa.int64()),
+        "byte_offset": pa.array([reject.byte_offset for reject in rejects], pa.int64()),
+        "length": pa.array([reject.length for reject in rejects], pa.int64()),
+        "sha256": pa.array([reject.sha256 for reject in rejects], pa.string()),
+        "channel": pa.array([reject.channel for reject in rejects], pa.string()).cast(SYMBOL),
+        "reason": pa.array([reject.reason for reject in rejects], pa.string()),
+        "raw": pa.array([reject.raw for reject in rejects], pa.binary()),
+    }

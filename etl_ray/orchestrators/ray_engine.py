@@ -1,0 +1,114 @@
+"""The Ray engine: bundles of work as rows of a Ray Dataset, mapped over the cluster. Market data never crosses Ray."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import DataContext, TaskPoolStrategy
+
+from etl_ray import errors
+from etl_ray.errors import EtlRayError
+from etl_ray.orchestrators.work import Stage, work
+
+MAX_BUNDLE_BYTES = 1_000_000_000
+"""Stored bytes per task: about ten seconds of work."""
+BUNDLES_PER_CPU = 4
+
+
+class RayEngine:
+    """Works on the Ray cluster at `address`, or on one started for this run if it is None.
+
+    A task asks for `cpus_per_task` and `memory_mb_per_task`; at most `max_tasks` run at once.
+    """
+
+    def __init__(
+        self, *, address: str | None, cpus_per_task: float, memory_mb_per_task: int, max_tasks: int | None
+    ) -> None:
+        self._cpus_per_task = cpus_per_task
+        self._memory_bytes = memory_mb_per_task * 1_000_000
+        self._max_tasks = max_tasks
+        self._started = not ray.is_initialized()
+        if self._started:
+            logging.getLogger("ray").setLevel(logging.WARNING)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.execution_options.preserve_order = False
+
+    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
+        """Yield one result per item, in the order in which they are finished."""
+        if not items:
+            return
+        bundles = bundle(items, slots=self._slots())
+        dataset = ray.data.from_items([{"items": items} for items in bundles], override_num_blocks=len(bundles))
+        results = dataset.map_batches(
+            do_bundle,  # type: ignore[arg-type]  # Ray's annotation knows no keyword arguments
+            fn_kwargs={"stage": stage, "options": options},
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=self._cpus_per_task,
+            memory=self._memory_bytes,
+            compute=TaskPoolStrategy(size=self._max_tasks) if self._max_tasks else None,
+        )
+        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            rows = pa.table(batch)
+            for result, error in zip(rows["result"].to_pylist(), rows["error"].to_pylist(), strict=True):
+                if error is not None:
+                    raise restore_error(error)
+                yield result
+
+    def close(self) -> None:
+        """Stop the cluster if this engine has started it, or leave it."""
+        if self._started:
+            ray.shutdown()
+
+    def _slots(self) -> int:
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cpus = resources.get("CPU", 1.0)
+        slots = max(1, int(cpus / self._cpus_per_task))
+        return min(slots, self._max_tasks) if self._max_tasks else slots
+
+
+def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[list[bytes]]:
+    """Put consecutive items into bundles of about equal weight: few enough to be worth a task, enough for all slots."""
+    total = sum(weight for _, weight in items)
+    target = max(1, min(MAX_BUNDLE_BYTES, total // (slots * BUNDLES_PER_CPU)))
+    bundles: list[list[bytes]] = []
+    filled = target
+    for item, weight in items:
+        if filled >= target:
+            bundles.append([])
+            filled = 0
+        bundles[-1].append(item)
+        filled += weight
+    return bundles
+
+
+def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.Table]:
+    """Do the items of a bundle, one after the other; what fails for a known reason comes back as data."""
+    for items in batch["items"].to_pylist():
+        for item in items:
+            result, error = None, None
+            try:
+                result = work(stage, options, item)
+            except EtlRayError as failure:
+                error = [type(failure).__name__, *(str(arg) for arg in failure.args)]
+            yield pa.table(
+                {"result": pa.array([result], pa.binary()), "error": pa.array([error], pa.list_(pa.string()))}
+            )
+
+
+def restore_error(described: list[str]) -> EtlRayError:
+    """Return the exception that a worker has described by its class and arguments."""
+    name, *args = described
+    kind = getattr(errors, name)
+    if kind is errors.SegmentError:
+        return errors.SegmentError(args[0], int(args[1]), args[2])
+    found: EtlRayError = kind(*args)
+    return found

@@ -1,0 +1,63 @@
+"""What a unit says when it is done: its account of lines, its runs, and where its staged rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from etl_ray.scan.runs import Run
+
+
+@dataclass(frozen=True)
+class StagedGroup:
+    """A row group of a staged file: the rows of one partition, in arrival order."""
+
+    partition: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """The staged rows of one table, in a file of `bytes` at `path` below the staging directory."""
+
+    table: str
+    path: str
+    bytes: int
+    groups: tuple[StagedGroup, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The account of lines: lines = accepted + ignored + out_of_range + blank + rejects. `bytes` are unpacked ones."""
+
+    lines: int = 0
+    bytes: int = 0
+    accepted: int = 0
+    ignored: int = 0
+    out_of_range: int = 0
+    blank: int = 0
+    rejects: int = 0
+    slow_lines: int = 0
+    unknown_keys: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
+
+    def check(self, place: str) -> None:
+        """Raise AssertionError if a line was lost or counted twice: that would be a defect of this program."""
+        told = self.accepted + self.ignored + self.out_of_range + self.blank + self.rejects
+        if told != self.lines:
+            raise AssertionError(f"{place}: {self.lines} lines were read, but {told} accounted for: {self}")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of one unit. `damage` says where and why reading ended early, if it did."""
+
+    unit: str
+    counts: Counts
+    messages: Mapping[str, int]
+    runs: tuple[Run, ...]
+    recency: tuple[int, ...]
+    files: tuple[StagedFile, ...]
+    damage: str | None

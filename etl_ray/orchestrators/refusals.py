@@ -1,0 +1,71 @@
+"""What a run refuses before it reads anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from etl_ray import storage
+from etl_ray.config import JobConfig, format_time
+from etl_ray.errors import ConfigError
+from etl_ray.orchestrators.manifest import Input, Manifest
+
+
+def check_output(input_url: str, output_url: str) -> None:
+    """Raise ConfigError if OUTPUT lies inside INPUT: the next run would read what this one has written."""
+    if storage.is_local(input_url) and storage.is_local(output_url):
+        outer, inner = storage.local_path(input_url).resolve(), storage.local_path(output_url).resolve()
+        inside = inner == outer or outer in inner.parents
+    else:
+        inside = f"{output_url.rstrip('/')}/".startswith(f"{input_url.rstrip('/')}/")
+    if inside:
+        raise ConfigError(
+            f"OUTPUT {storage.redact(output_url)} lies inside INPUT {storage.redact(input_url)}; "
+            "expected a place outside it"
+        )
+
+
+def check_same_run(latest: Manifest, inputs: Sequence[Input], config: JobConfig, *, output: str) -> None:
+    """Raise ConfigError if OUTPUT was made in a way that this run cannot go on with."""
+    before = json.loads(latest.semantic)
+    now = json.loads(json.dumps(config.semantic()))
+    differences = _differences(before, now, "")
+    if (latest.start_ns, latest.end_ns) != (config.start, config.end):
+        differences.append(
+            f"range: {_range(latest.start_ns, latest.end_ns)} there, {_range(config.start, config.end)} here"
+        )
+    if differences:
+        raise ConfigError(
+            f"OUTPUT {output} was made with another config: {'; '.join(differences)}. "
+            "Give another OUTPUT, or --overwrite to replace it"
+        )
+    here = {item.identity for item in inputs}
+    gone = [item.identity for item in latest.inputs if item.identity not in here]
+    if gone:
+        names = ", ".join(gone[:3]) + (" ..." if len(gone) > 3 else "")
+        raise ConfigError(
+            f"OUTPUT {output} holds rows of {len(gone):,} segments that INPUT does not have any more ({names}); "
+            "they would be lost. Give another OUTPUT, or --overwrite to replace it"
+        )
+
+
+def _differences(before: object, now: object, place: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(before.keys() | now.keys()):
+            found += _differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+        return found
+    if before == now:
+        return []
+    return [f"{place}: {_shown(before)} there, {_shown(now)} here"]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "enabled"
+    return "not enabled" if value is None else json.dumps(value)
+
+
+def _range(start_ns: int | None, end_ns: int | None) -> str:
+    start = "the beginning" if start_ns is None else format_time(start_ns)
+    return f"{start} to {'the end' if end_ns is None else format_time(end_ns)}"

@@ -1,0 +1,256 @@
+"""A run from INPUT to a committed OUTPUT: plan, normalize, stitch, build, commit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from etl_ray import __version__, storage
+from etl_ray.config import JobConfig
+from etl_ray.errors import ConfigError, WrongInputError
+from etl_ray.orchestrators.build import BuildOptions, BuiltFile
+from etl_ray.orchestrators.engines import Engine, choose_engine
+from etl_ray.orchestrators.lock import exclusive
+from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
+from etl_ray.orchestrators.messages import to_json
+from etl_ray.orchestrators.normalize import NormalizeOptions, receipt_url
+from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.refusals import check_output, check_same_run
+from etl_ray.orchestrators.selection import Selection
+from etl_ray.orchestrators.stitch import Stitched, stitch
+from etl_ray.orchestrators.work import read_built, read_receipt
+from etl_ray.progress import Progress
+from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
+from etl_ray.summary import RunSummary
+from etl_ray.tables import TABLES
+from etl_ray.venues import VENUES
+
+EARLY_STOP_LINES = 10_000
+"""Lines to see before a run may stop early because most of them are rejected."""
+
+
+def run_job(input_url: str, output_url: str, config: JobConfig, progress: Progress) -> RunSummary:
+    """Turn the segments of INPUT into the tables of OUTPUT; return what was done."""
+    started_s = time.monotonic()
+    segments = find_segments(input_url)
+    check_output(input_url, output_url)
+    ledger = Ledger(output_url)
+    ledger.check_owner()
+    storage.make_root(ledger.own)
+    with exclusive(ledger.own):
+        latest = ledger.latest()
+        if latest is not None:
+            ledger.publish(latest, progress.note)
+        run = _Run(segments, config, ledger, latest, progress)
+        if latest is not None and not config.overwrite:
+            check_same_run(latest, run.inputs, config, output=storage.redact(output_url))
+            if latest.run_id == run.id and ledger.is_whole(latest):
+                return _summary(latest, output_url, seconds=time.monotonic() - started_s, unchanged=True)
+        manifest = run.execute()
+        return _summary(manifest, output_url, seconds=time.monotonic() - started_s, unchanged=False)
+
+
+@dataclass(frozen=True)
+class _Normalized:
+    units: tuple[Unit, ...]
+    receipts: tuple[Receipt, ...]
+    counts: Counts
+
+
+class _Run:
+    """One run over `segments`, on top of the state `latest`."""
+
+    def __init__(
+        self,
+        segments: tuple[Segment, ...],
+        config: JobConfig,
+        ledger: Ledger,
+        latest: Manifest | None,
+        progress: Progress,
+    ) -> None:
+        self.inputs = tuple(
+            Input(item.identity, storage.redact(item.url), item.size, item.version) for item in segments
+        )
+        self._segments = segments
+        self._config = config
+        self._ledger = ledger
+        self._latest = latest
+        self._progress = progress
+        self._venue = VENUES[config.venue]
+        self.id = run_id(self.inputs, config)
+        self._staging = storage.join(config.staging.url or storage.join(ledger.own, "runs"), self.id)
+        self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
+        self._selection = Selection(self._channels(), config.products, config.start, config.end)
+
+    def execute(self) -> Manifest:
+        """Do the whole work and commit it."""
+        engine = choose_engine(self._config, sum(segment.size for segment in self._segments))
+        try:
+            done = self._normalize(engine)
+            stitched = stitch(
+                done.units,
+                done.receipts,
+                partition_cols=self._partition_cols,
+                rows_per_file=self._config.staging.rows_per_file,
+            )
+            files = self._build(engine, stitched)
+        finally:
+            engine.close()
+        manifest = self._manifest(done, stitched, files)
+        self._ledger.commit(manifest)
+        self._ledger.publish(manifest, self._progress.note)
+        storage.delete_tree(self._staging)
+        storage.delete_tree(storage.join(self._ledger.own, "runs"))
+        return manifest
+
+    def _channels(self) -> tuple[str, ...]:
+        enabled = self._config.enabled_channels()
+        return tuple(
+            channel
+            for shape in self._venue.shapes
+            for channel in shape.channels
+            if shape.table in enabled and (channel != "ticker_batch" or self._config.include_ticker_batch)
+        )
+
+    def _tables(self) -> tuple[str, ...]:
+        enabled = self._config.enabled_channels()
+        return (*enabled, "rejects", *(("instruments",) if "status" in enabled else ()))
+
+    def _normalize(self, engine: Engine) -> _Normalized:
+        staging = self._config.staging
+        units = plan_units(self._segments, staging.unit_bytes)
+        options = NormalizeOptions(
+            venue=self._config.venue,
+            tables=self._tables(),
+            selection=self._selection,
+            numbers=self._config.numbers,
+            partition_cols=self._partition_cols,
+            block_bytes=staging.block_bytes,
+            max_line_bytes=staging.max_line_bytes,
+            staging=self._staging,
+        )
+        receipts = self._earlier_receipts(units)
+        counts = sum((receipt.counts for receipt in receipts.values()), Counts())
+        todo = {unit.name: unit for unit in units if unit.name not in receipts}
+        self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
+        self._progress.advance(
+            sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
+        )
+        items = [(to_json(unit), unit.stored_bytes) for unit in todo.values()]
+        for result in engine.run("normalize", to_json(options), items):
+            receipt = read_receipt(result)
+            receipts[receipt.unit] = receipt
+            counts += receipt.counts
+            if counts.lines >= EARLY_STOP_LINES:
+                self._check_input(counts)
+            self._progress.advance(todo[receipt.unit].stored_bytes, 1)
+        self._progress.done()
+        self._check_input(counts)
+        counts.check("the run")
+        return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
+
+    def _earlier_receipts(self, units: Sequence[Unit]) -> dict[str, Receipt]:
+        """Return the receipts of units that a run of the same id has finished before it died."""
+        try:
+            found = {info.url for info in storage.list_files(storage.join(self._staging, "receipts"))}
+        except ConfigError:
+            return {}
+        urls = {unit.name: receipt_url(self._staging, unit.name) for unit in units}
+        return {
+            name: read_receipt(storage.read_bytes(url), storage.redact(url))
+            for name, url in urls.items()
+            if url in found
+        }
+
+    def _check_input(self, counts: Counts) -> None:
+        if 2 * counts.rejects > counts.lines:
+            raise WrongInputError(
+                f"{counts.rejects:,} of the first {counts.lines:,} lines were rejected, more than half: expected a "
+                f"recording of {self._venue.name} messages. Nothing was committed; `head -n 1` of a segment shows "
+                "what it holds"
+            )
+
+    def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
+        in_place = self._latest is None
+        options = BuildOptions(
+            staging=self._staging,
+            output=self._ledger.output if in_place else self._ledger.waiting_room(self.id),
+            numbers=self._config.numbers,
+            rows_per_group=self._config.staging.rows_per_group,
+            selection=self._selection,
+        )
+        shards = stitched.shards
+        self._progress.stage("build", 0, len(shards))
+        files: list[BuiltFile] = []
+        for result in engine.run("build", to_json(options), [(to_json(shard), shard.rows * 100) for shard in shards]):
+            files.append(read_built(result))
+            self._progress.advance(0, 1)
+        self._progress.done()
+        return tuple(sorted((file for file in files if file.rows), key=lambda file: file.path))
+
+    def _manifest(self, done: _Normalized, stitched: Stitched, files: tuple[BuiltFile, ...]) -> Manifest:
+        messages: Counter[str] = Counter()
+        for receipt in done.receipts:
+            messages.update(receipt.messages)
+        return Manifest(
+            number=1 if self._latest is None else self._latest.number + 1,
+            run_id=self.id,
+            semantic=json.dumps(self._config.semantic(), sort_keys=True),
+            start_ns=self._config.start,
+            end_ns=self._config.end,
+            inputs=self.inputs,
+            files=files,
+            counts=done.counts,
+            messages=dict(sorted(messages.items())),
+            damaged=tuple(receipt.damage for receipt in done.receipts if receipt.damage is not None),
+            findings=_findings(done.counts, stitched),
+        )
+
+
+def run_id(inputs: Sequence[Input], config: JobConfig) -> str:
+    """Return the id of a run: the same for the same inputs, config, range and program."""
+    files = [[item.identity, item.url, item.size, item.version] for item in inputs]
+    parts = [__version__, config.semantic_hash(), config.start, config.end, files]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _findings(counts: Counts, stitched: Stitched) -> tuple[str, ...]:
+    found = []
+    if counts.rejects:
+        found.append(f"{counts.rejects:,} lines were rejected; the table rejects says why")
+    if stitched.holes:
+        found.append(f"sequence numbers have {stitched.holes:,} holes, where {stitched.missing:,} messages are missing")
+    if counts.unknown_keys:
+        found.append(f"{counts.unknown_keys:,} keys were not known and dropped")
+    return tuple(found)
+
+
+def _summary(manifest: Manifest, output: str, *, seconds: float, unchanged: bool) -> RunSummary:
+    rows: Counter[str] = Counter()
+    for file in manifest.files:
+        rows[file.table] += file.rows
+    counts = manifest.counts
+    return RunSummary(
+        lines=counts.lines,
+        bytes=counts.bytes,
+        seconds=seconds,
+        rows={table: rows[table] for table in TABLES if rows[table]},
+        messages=manifest.messages,
+        accepted=counts.accepted,
+        rejects=counts.rejects,
+        ignored=counts.ignored,
+        out_of_range=counts.out_of_range,
+        blank=counts.blank,
+        segments=len(manifest.inputs),
+        damaged=manifest.damaged,
+        slow_lines=counts.slow_lines,
+        unknown_keys=counts.unknown_keys,
+        findings=manifest.findings,
+        output=output,
+        run_id=manifest.run_id,
+        unchanged=unchanged,
+    )

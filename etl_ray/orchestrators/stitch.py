@@ -1,0 +1,121 @@
+"""Stage 2: metadata of all units becomes connections, line numbers and the shards of the final tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from etl_ray.orchestrators.connections import ConnectionJoiner
+from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.readers.segments import Unit
+from etl_ray.tables.partitions import partition_path
+
+
+@dataclass(frozen=True)
+class Source:
+    """A staged file: its unit's segment, the number of lines before the unit, and the connection of each run."""
+
+    path: str
+    segment: str
+    line_offset: int
+    connections: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row group of a source, both by index."""
+
+    source: int
+    group: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One final file: the rows of `pieces`, in this order, go to `path` below OUTPUT."""
+
+    table: str
+    path: str
+    partition_cols: tuple[str, ...]
+    partition: tuple[str, ...]
+    rows: int
+    sources: tuple[Source, ...]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Stitched:
+    """The shards of a run, and what joining the runs has shown: `holes` in the numbers, `missing` messages in them."""
+
+    shards: tuple[Shard, ...]
+    connections: int
+    holes: int
+    missing: int
+
+
+@dataclass
+class _Partition:
+    """The pieces of a partition so far, in arrival order."""
+
+    pieces: list[tuple[Source, int, int]]
+
+
+def stitch(
+    units: Sequence[Unit],
+    receipts: Sequence[Receipt],
+    *,
+    partition_cols: dict[str, tuple[str, ...]],
+    rows_per_file: int,
+) -> Stitched:
+    """Put units, given in arrival order with their receipts, together."""
+    joiner = ConnectionJoiner()
+    partitions: dict[tuple[str, tuple[str, ...]], _Partition] = {}
+    segment, line_offset = "", 0
+    for unit, receipt in zip(units, receipts, strict=True):
+        if unit.segment.identity != segment:
+            segment, line_offset = unit.segment.identity, 0
+        connections = joiner.join(receipt.runs, receipt.recency, segment=segment, line_offset=line_offset)
+        for file in receipt.files:
+            source = Source(file.path, segment, line_offset, connections)
+            for index, group in enumerate(file.groups):
+                found = partitions.setdefault((file.table, group.partition), _Partition([]))
+                found.pieces.append((source, index, group.rows))
+        line_offset += receipt.counts.lines
+    shards = [
+        shard
+        for (table, values), found in sorted(partitions.items())
+        for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
+    ]
+    return Stitched(tuple(shards), joiner.connections, joiner.holes, joiner.missing)
+
+
+def _cut(
+    table: str, columns: tuple[str, ...], values: tuple[str, ...], *, found: _Partition, rows_per_file: int
+) -> list[Shard]:
+    """Cut a partition where a file has its rows: a function of the input alone, not of who works on it."""
+    # Instruments are the changes between rows, so what finds them has to see all rows.
+    limit = rows_per_file if table != "instruments" else None
+    groups: list[list[tuple[Source, int, int]]] = [[]]
+    rows = 0
+    for piece in found.pieces:
+        if limit is not None and rows >= limit:
+            groups.append([])
+            rows = 0
+        groups[-1].append(piece)
+        rows += piece[2]
+    directory = partition_path(table, columns, values)
+    shards = []
+    for number, group in enumerate(groups):
+        sources = tuple(dict.fromkeys(source for source, _, _ in group))
+        index = {source: position for position, source in enumerate(sources)}
+        shards.append(
+            Shard(
+                table=table,
+                path=f"{directory}/part-{number:05d}.parquet",
+                partition_cols=columns,
+                partition=values,
+                rows=sum(count for _, _, count in group),
+                sources=sources,
+                pieces=tuple(Piece(index[source], position) for source, position, _ in group),
+            )
+        )
+    return shards

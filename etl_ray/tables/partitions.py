@@ -1,0 +1,25 @@
+"""Hive partitions: where the rows of a (product, date) lie below OUTPUT."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+PATH_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+
+@lru_cache(maxsize=65_536)
+def encode_value(value: str) -> str:
+    """Return a partition value as it stands in a path: bytes outside `[A-Z0-9._-]` percent-encoded."""
+    if value in (".", ".."):
+        return value.replace(".", "%2E")
+    return "".join(chr(byte) if byte in PATH_CHARS else f"%{byte:02X}" for byte in value.encode())
+
+
+def partition_path(table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """Return the directory of a partition, relative to OUTPUT."""
+    # Dates are ours: digits, or the word unknown.
+    parts = (
+        f"{column}={value if column == 'date' else encode_value(value)}"
+        for column, value in zip(columns, values, strict=True)
+    )
+    return "/".join((table, *parts))
