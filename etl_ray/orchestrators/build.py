@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_ray import storage
+from etl_ray.errors import StorageError
 from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.staging import SOURCES
@@ -69,12 +70,28 @@ def _pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
         if opened is None or opened[0] != piece.source:
             if opened is not None:
                 opened[1].close()
-            file = storage.open_read(storage.join(options.staging, source.path))
-            opened = piece.source, pq.ParquetFile(file)
-        rows = opened[1].read_row_group(piece.group, use_threads=False)
+            opened = piece.source, _open(options.staging, source)
+        try:
+            rows = opened[1].read_row_group(piece.group, use_threads=False)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _damaged(options.staging, source, error) from None
         yield _complete(rows, source_table, shard=shard, source=source, numbers=options.numbers)
     if opened is not None:
         opened[1].close()
+
+
+def _open(staging: str, source: Source) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(storage.open_read(storage.join(staging, source.path)), page_checksum_verification=True)
+    except pa.ArrowInvalid as error:
+        raise _damaged(staging, source, error) from None
+
+
+def _damaged(staging: str, source: Source, error: Exception) -> StorageError:
+    return StorageError(
+        f"the staged piece {storage.redact(storage.join(staging, source.path))} cannot be read: {error}. "
+        f"Delete {storage.redact(staging)} and start again"
+    )
 
 
 def _complete(rows: pa.Table, table: Table, *, shard: Shard, source: Source, numbers: Numbers) -> pa.Table:

@@ -74,7 +74,7 @@ class Normalizer:
             damage=damage,
         )
         receipt.counts.check(unit.name)
-        storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt))
+        storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt), durable=False)
         return receipt
 
     def _blocks(self, unit: Unit) -> Iterator[Block | LongLine]:

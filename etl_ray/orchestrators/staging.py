@@ -70,14 +70,16 @@ class StagedWriter:
 
     def _begin(self, table: str, schema: pa.Schema) -> _Open:
         path = f"{table}/{self._unit}.parquet"
-        file = self._stack.enter_context(storage.open_write(storage.join(self._root, path)))
-        # Read once and removed: cheap to write counts more than small.
+        file = self._stack.enter_context(storage.open_write(storage.join(self._root, path), durable=False))
+        # Read once and removed: cheap to write counts more than small. A power cut may damage what was not flushed to
+        # the disk; the checksums tell.
         writer = pq.ParquetWriter(
             file,
             schema,
             compression="lz4",
             use_dictionary=[item.name for item in schema if pa.types.is_dictionary(item.type)],
             write_statistics=False,
+            write_page_checksum=True,
         )
         self._stack.callback(writer.close)
         return _Open(writer, path)

@@ -127,10 +127,10 @@ def make_root(url: str) -> None:
     delete(probe)
 
 
-def write_bytes(url: str, data: bytes) -> None:
-    """Write a file, replacing an older one. It appears whole or not at all."""
+def write_bytes(url: str, data: bytes, *, durable: bool = True) -> None:
+    """Write a file, replacing an older one. It appears whole or not at all; `durable` as in `open_write`."""
     if is_local(url):
-        with open_write(url) as file:
+        with open_write(url, durable=durable) as file:
             file.write(data)
         return
     with reporting("write", url):
@@ -158,9 +158,12 @@ def create_new(url: str, data: bytes) -> bool:
 
 
 @contextmanager
-def open_write(url: str) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears, replacing an older one, only if the block ends without an exception."""
-    writing = local.write(url) if is_local(url) else remote.write(url)
+def open_write(url: str, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears, replacing an older one, only if the block ends without an exception.
+
+    One that is not `durable` may be lost or damaged if the machine itself fails soon after; it is written faster.
+    """
+    writing = local.write(url, durable=durable) if is_local(url) else remote.write(url)
     with writing as file:
         yield cast(BinaryIO, file)
 

@@ -78,8 +78,8 @@ def _sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def write(url: str) -> Iterator[Writer]:
-    """Open a file that appears when the block ends without an exception."""
+def write(url: str, *, durable: bool) -> Iterator[Writer]:
+    """Open a file that appears when the block ends without an exception; if `durable`, so that a power cut spares it."""
     path = local_path(url)
     temporary = path.with_name(temporary_name())
     with reporting("write", url):
@@ -89,10 +89,12 @@ def write(url: str) -> Iterator[Writer]:
         yield Writer(url, file)
         with reporting("write", url):
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
             file.close()
             temporary.replace(path)
-            _sync_directory(path.parent)
+            if durable:
+                _sync_directory(path.parent)
     finally:
         with suppress(OSError):
             file.close()
