@@ -48,6 +48,10 @@ class Counts:
     unknown_keys: int = 0
     messages: Counter[str] = field(default_factory=Counter)
 
+    def as_dict(self) -> dict[str, object]:
+        """Return all counts by name."""
+        return vars(self) | {"messages": dict(self.messages)}
+
 
 @dataclass
 class Reference:

@@ -1,0 +1,40 @@
+"""Fixtures that tests of the whole job share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def wire_dir() -> Path:
+    """Directory of the payloads in the venue's shapes, with their expectations."""
+    return Path(__file__).parent / "data" / "coinbase"
+
+
+@pytest.fixture(scope="session")
+def real_flow() -> Path:
+    """Directory of a recording of real order flow; skips where there is none."""
+    named = os.environ.get("ETL_RAY_REAL_FLOW")
+    directory = Path(named) if named else _REPOSITORY.parent / "shared" / "data" / "flow"
+    if not any(directory.glob("*.ndjson*")):
+        pytest.skip(f"no recording in {directory}; ETL_RAY_REAL_FLOW names another directory")
+    return directory
+
+
+@pytest.fixture
+def input_dir(tmp_path: Path) -> Path:
+    """Return an empty directory for segments."""
+    directory = tmp_path / "input"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def output_dir(tmp_path: Path) -> Path:
+    """Return the path of a directory for tables that does not exist yet."""
+    return tmp_path / "output"
