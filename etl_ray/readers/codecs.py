@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from etl_ray import storage
 from etl_ray.errors import NotFoundError, StorageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Codec = Literal["gzip", "zstd"]
 
 MAGIC_BYTES = 4
 READ_BYTES = 128 << 10
 UNPACK_BYTES = 64 << 10
-"""Unpacked at a time: what a decompressor has made in a call in which it meets damage is lost."""
+_STEP_BYTES = 16 << 10  # what a member leaves over of a step is copied, which adds up where members are small
 
 _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -22,6 +25,10 @@ _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a byte of 0x50 to 0x5f
 
 class DamageError(Exception):
     """The bytes of a segment end before they should; the readers make a SegmentError of it."""
+
+
+class _BrokenError(DamageError):
+    """A decompressor refuses its input."""
 
 
 class Bytes(Protocol):
@@ -41,7 +48,7 @@ class _Decompressor(Protocol):
     needs_input: bool
     unused_data: bytes
 
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+    def decompress(self, data: Buffer, max_length: int) -> bytes: ...
 
 
 def codec_of(head: bytes, url: str) -> Codec | None:
@@ -58,9 +65,14 @@ def codec_of(head: bytes, url: str) -> Codec | None:
 def open_unpacked(url: str, *, size: int, version: str) -> Bytes:
     """Open a segment that had `size` bytes and `version` ("" is not compared) at planning, or raise DamageError."""
     raw = RawBytes(url, start=0, size=size, version=version)
-    head = raw.peek(MAGIC_BYTES)
-    codec = codec_of(head, url)
-    return raw if codec is None else _Unpacked(raw, codec)
+    codec = codec_of(raw.peek(MAGIC_BYTES), url)
+    if codec is None:
+        return raw
+
+    def reopen(slow_at: int) -> _Members:
+        return _Members(RawBytes(url, start=0, size=size, version=version), codec, slow_at)
+
+    return _Unpacked(_Members(raw, codec), reopen)
 
 
 class RawBytes:
@@ -123,26 +135,70 @@ class RawBytes:
 
 
 class _Unpacked:
-    """The members or frames of a compressed file, one after the other."""
+    """The unpacked bytes of a compressed file, to the last one in front of damage."""
 
-    def __init__(self, raw: RawBytes, codec: Codec) -> None:
+    def __init__(self, members: _Members, reopen: Callable[[int], _Members]) -> None:
+        self._members = members
+        self._reopen = reopen
+        self._place = 0
+        self._is_second = False
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill the front of `target` and return the number of bytes, 0 after the last member."""
+        try:
+            count = self._members.readinto(target)
+        except _BrokenError:
+            if self._is_second:
+                raise
+            self._go_back()
+            return self.readinto(target)
+        self._place += count
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._members.close()
+
+    def _go_back(self) -> None:
+        """Start again, slowly where it failed: what a decompressor makes in the step in which it fails is lost."""
+        self._members.close()
+        self._members = self._reopen(self._members.chunk_start)
+        self._is_second = True
+        scratch = memoryview(bytearray(UNPACK_BYTES))
+        left = self._place
+        while left:
+            count = self._members.readinto(scratch[:left])
+            if not count:
+                raise DamageError("it changed while it was read")
+            left -= count
+
+
+class _Members:
+    """The members or frames of a compressed file, one after the other; byte by byte around `slow_at`."""
+
+    def __init__(self, raw: RawBytes, codec: Codec, slow_at: int | None = None) -> None:
+        self.chunk_start = 0
         self._raw = raw
         self._codec = codec
+        self._slow_at = slow_at
         self._new, self._failure = _decompressor(codec)
         self._decompressor = self._new()
-        self._input = b""
         self._chunk = memoryview(bytearray(READ_BYTES))
+        self._at = 0
+        self._filled = 0
 
     def readinto(self, target: memoryview) -> int:
         """Fill the front of `target` and return the number of bytes, 0 after the last member."""
         while True:
             if self._decompressor.eof and not self._next_member():
                 return 0
-            data = self._more() if self._decompressor.needs_input else b""
+            data: Buffer = b""
+            if self._decompressor.needs_input and not (data := self._step()):
+                raise DamageError(f"the {self._codec} data is cut: it ends in the middle of a stream")
             try:
                 unpacked = self._decompressor.decompress(data, min(len(target), UNPACK_BYTES))
             except self._failure as error:
-                raise DamageError(f"broken {self._codec} data: {error}") from None
+                raise _BrokenError(f"broken {self._codec} data: {error}") from None
             if unpacked:
                 target[: len(unpacked)] = unpacked
                 return len(unpacked)
@@ -151,25 +207,28 @@ class _Unpacked:
         """Close the file."""
         self._raw.close()
 
-    def _more(self) -> bytes:
-        data = self._input or self._read()
-        self._input = b""
-        if not data:
-            raise DamageError(f"the {self._codec} data is cut: it ends in the middle of a stream")
-        return data
-
     def _next_member(self) -> bool:
-        rest = self._decompressor.unused_data or self._read()
-        while self._codec == "gzip" and rest and not (rest := rest.lstrip(b"\0")):
-            rest = self._read()  # zero bytes may fill up the blocks of a tape or disk
-        if not rest:
-            return False
-        self._decompressor = self._new()
-        self._input = rest
-        return True
+        self._at -= len(self._decompressor.unused_data)  # always the end of the last step
+        while self._fetch():
+            if self._codec != "gzip" or self._chunk[self._at]:
+                self._decompressor = self._new()
+                return True
+            # Zero bytes may fill up the last block of a tape or disk.
+            self._at = self._filled - len(self._chunk[self._at : self._filled].tobytes().lstrip(b"\0"))
+        return False
 
-    def _read(self) -> bytes:
-        return bytes(self._chunk[: self._raw.readinto(self._chunk)])
+    def _step(self) -> memoryview:
+        """Return the next bytes of the file, none at its end."""
+        is_slow = self._fetch() and self._slow_at is not None and abs(self.chunk_start - self._slow_at) < READ_BYTES
+        start, self._at = self._at, min(self._at + (1 if is_slow else _STEP_BYTES), self._filled)
+        return self._chunk[start : self._at]
+
+    def _fetch(self) -> bool:
+        """Make sure that bytes are at hand; False at the end of the file."""
+        if self._at == self._filled:
+            self.chunk_start += self._filled
+            self._at, self._filled = 0, self._raw.readinto(self._chunk)
+        return self._filled > 0
 
 
 def _decompressor(codec: Codec) -> tuple[Callable[[], _Decompressor], type[Exception]]:
