@@ -79,7 +79,7 @@ def _sync_directory(path: Path) -> None:
 
 @contextmanager
 def write(url: str, *, durable: bool) -> Iterator[Writer]:
-    """Open a file that appears when the block ends without an exception; if `durable`, so that a power cut spares it."""
+    """Open a file that appears when the block ends without an exception; `durable`: and that outlives a power cut."""
     path = local_path(url)
     temporary = path.with_name(temporary_name())
     with reporting("write", url):
