@@ -4,39 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+_MAX_OPEN_RUNS = 1024
+
 
 @dataclass
-class _Connection:
+class _Series:
+    """A connection, or a run of one: what is known of its messages so far."""
+
     id: str
-    last: int
-    latest: int
+    last: int = 0
+    latest: int = 0
     """Position of its latest message among all messages."""
-    products: set[str] = field(default_factory=set)
+    products: set[str | None] = field(default_factory=set)
+
+    def carry(self, sequence_num: int, product: str | None, position: int) -> None:
+        """Add a message."""
+        self.last, self.latest = sequence_num, position
+        self.products.add(product)
 
 
 class Connections:
     """The rule of semantics.md, message by message."""
 
     def __init__(self) -> None:
-        self._all: list[_Connection] = []
+        self._connections: list[_Series] = []
+        self._open_runs: list[tuple[_Series, _Series]] = []  # each with its connection
         self._position = 0
 
     def assign(self, sequence_num: int, product: str | None, place: str) -> str:
         """Return the connection's id of the next message; `place` is its segment:line, `product` its first one."""
-        connection = None if sequence_num == 0 else self._find(sequence_num, product)
-        if connection is None:
-            connection = _Connection(place, sequence_num, 0)
-            self._all.append(connection)
+        run, connection = self._extend(sequence_num, product) or self._open(sequence_num, product, place)
         self._position += 1
-        connection.last, connection.latest = sequence_num, self._position
-        if product is not None:
-            connection.products.add(product)
+        run.carry(sequence_num, product, self._position)
+        connection.carry(sequence_num, product, self._position)
         return connection.id
 
-    def _find(self, sequence_num: int, product: str | None) -> _Connection | None:
-        continued = [one for one in self._all if one.last == sequence_num - 1]
-        if continued:
-            carrying = [one for one in continued if product in one.products]
-            return max(carrying or continued, key=lambda one: one.latest)
-        below = [one for one in self._all if one.last < sequence_num and (product is None or product in one.products)]
-        return max(below, key=lambda one: (one.last, one.latest), default=None)
+    def _extend(self, sequence_num: int, product: str | None) -> tuple[_Series, _Series] | None:
+        extended = [pair for pair in self._open_runs if pair[0].last == sequence_num - 1 and sequence_num != 0]
+        carrying = [pair for pair in extended if product is not None and product in pair[0].products]
+        return max(carrying or extended, key=lambda pair: pair[0].latest, default=None)
+
+    def _open(self, sequence_num: int, product: str | None, place: str) -> tuple[_Series, _Series]:
+        below = [
+            connection
+            for connection in self._connections
+            if connection.last < sequence_num and (product is None or product in connection.products)
+        ]
+        connection = max(below, key=lambda one: (one.last, one.latest), default=None)
+        if connection is None:  # always for number 0: no number is below it
+            connection = _Series(place)
+            self._connections.append(connection)
+        if len(self._open_runs) == _MAX_OPEN_RUNS:
+            self._open_runs.remove(min(self._open_runs, key=lambda pair: pair[0].latest))
+        self._open_runs.append((_Series(place), connection))
+        return self._open_runs[-1]

@@ -194,7 +194,8 @@ class _Run:
 
 def _reject(segment: str, number: int, offset: int, line: bytes, reason: str) -> Row:
     names = [name.decode() for name in _CHANNEL_NAME.findall(line)]
-    is_public = any(name in PUBLIC for name in names) and not any(name.encode() in line for name in PRIVATE)
+    hides = any(text in line for text in (b"\\u", *(name.encode() for name in PRIVATE)))
+    is_public = any(name in PUBLIC for name in names) and not hides
     return {
         "date": _date_in_name(segment),
         "segment": segment,
