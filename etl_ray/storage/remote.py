@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import glob
-import posixpath
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import BinaryIO, Protocol, cast
@@ -55,7 +54,9 @@ def search(url: str) -> Listing | None:
     try:
         matches = {path: fs.info(path)}
     except FileNotFoundError:
-        matches = dict(fs.glob(path, detail=True)) if glob.has_magic(path) else {}
+        found = fs.glob(path, detail=True) if glob.has_magic(path) else {}
+        # As on disk: a wildcard does not match a leading dot, a pattern that spells it out does.
+        matches = {name: entry for name, entry in found.items() if "/." in path or "/." not in name}
     if not matches:
         return None
     named: list[FileInfo] = []
@@ -65,7 +66,7 @@ def search(url: str) -> Listing | None:
             named.append(info(url, entry))
         else:
             below += _find(fs, url, name)
-    return Listing(tuple(_without_hidden(named, url)), tuple(below))
+    return Listing(tuple(named), tuple(below))
 
 
 def _find(fs: _FileSystem, url: str, folder: str) -> Iterator[FileInfo]:
@@ -73,11 +74,6 @@ def _find(fs: _FileSystem, url: str, folder: str) -> Iterator[FileInfo]:
         inside = name.removeprefix(folder).split("/")
         if entry["type"] != "directory" and not name.endswith("/") and not any(part.startswith(".") for part in inside):
             yield info(url, entry)
-
-
-def _without_hidden(files: Iterable[FileInfo], pattern: str) -> Iterator[FileInfo]:
-    # As on disk: a wildcard does not match a leading dot, a pattern that spells it out does.
-    return (info for info in files if "/." in pattern or not posixpath.basename(info.url).startswith("."))
 
 
 def info(url: str, entry: Mapping[str, object]) -> FileInfo:
