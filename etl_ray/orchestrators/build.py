@@ -16,6 +16,7 @@ from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.staging import SOURCES
 from etl_ray.orchestrators.stitch import Shard, Source
+from etl_ray.scan.outcomes import constant
 from etl_ray.tables import TABLES, Numbers, Table
 from etl_ray.writers.encodings import writer_options
 
@@ -98,13 +99,13 @@ def _complete(rows: pa.Table, table: Table, *, shard: Shard, source: Source, num
     """Add what only the whole run knows, and bring columns into the table's order."""
     count = len(rows)
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
-    columns["segment"] = _constant(source.segment, count)
+    columns["segment"] = constant(source.segment, count)
     if source.line_offset:
         columns["line"] = pa.array(columns["line"].to_numpy() + source.line_offset)
     if "run" in columns:
         columns["connection_id"] = _connection_ids(columns.pop("run").to_numpy(), source.connections)
     for name, value in zip(shard.partition_cols, shard.partition, strict=True):
-        columns[name] = _constant(value, count)
+        columns[name] = constant(value, count)
     return pa.Table.from_arrays([columns[name] for name in table.names], schema=table.schema(numbers))
 
 
@@ -113,10 +114,6 @@ def _connection_ids(run: np.ndarray, connections: tuple[str, ...]) -> pa.Diction
     code = {word: index for index, word in enumerate(words)}
     codes = np.array([code[connection] for connection in connections], np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(codes[run]), pa.array(words, pa.string()))
-
-
-def _constant(value: str, count: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
 
 
 def _grouped(tables: Iterator[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:

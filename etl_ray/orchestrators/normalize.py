@@ -18,9 +18,9 @@ from etl_ray.orchestrators.staging import StagedWriter
 from etl_ray.readers.blocks import Block, BlockBuffer, LongLine, read_blocks
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import LineParser, Parsed, RunTracker
-from etl_ray.tables import SYMBOL, Numbers
+from etl_ray.scan.outcomes import error_columns, reject_columns
+from etl_ray.tables import Numbers
 from etl_ray.venues import VENUES
-from etl_ray.venues.rows import timestamps
 from etl_ray.venues.shapes import Kind, Shape
 
 
@@ -114,9 +114,9 @@ class Normalizer:
                 writer.write(shape.table, {**assemble(rows), "run": pa.array(run[rows.message])})
         date = unit.segment.date
         if parsed.errors and "errors" in options.tables:
-            writer.write("errors", _errors(parsed, date))
+            writer.write("errors", error_columns(parsed.errors, date))
         if parsed.rejects:
-            writer.write("rejects", _rejects(parsed, date))
+            writer.write("rejects", reject_columns(parsed.rejects, date))
         return sorted_messages
 
 
@@ -161,31 +161,3 @@ def _unpacked_bytes(unit: Unit, end: int) -> int:
 
 def _product_key(shape: Shape) -> str | None:
     return next((item.key for item in shape.event + shape.row if item.kind == Kind.PRODUCT), None)
-
-
-def _constant(value: str, count: int) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
-
-
-def _errors(parsed: Parsed, date: str) -> dict[str, pa.Array]:
-    errors = parsed.errors
-    return {
-        "date": _constant(date, len(errors)),
-        "ts_capture": timestamps(np.array([error.ts_capture for error in errors], np.int64)),
-        "message": pa.array([error.message for error in errors], pa.string()),
-        "line": pa.array([error.line for error in errors], pa.int64()),
-    }
-
-
-def _rejects(parsed: Parsed, date: str) -> dict[str, pa.Array]:
-    rejects = parsed.rejects
-    return {
-        "date": _constant(date, len(rejects)),
-        "line": pa.array([reject.line for reject in rejects], pa.int64()),
-        "byte_offset": pa.array([reject.byte_offset for reject in rejects], pa.int64()),
-        "length": pa.array([reject.length for reject in rejects], pa.int64()),
-        "sha256": pa.array([reject.sha256 for reject in rejects], pa.string()),
-        "channel": pa.array([reject.channel for reject in rejects], pa.string()).cast(SYMBOL),
-        "reason": pa.array([reject.reason for reject in rejects], pa.string()),
-        "raw": pa.array([reject.raw for reject in rejects], pa.binary()),
-    }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from etl_ray.orchestrators.connections import ConnectionJoiner
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.readers.segments import Unit
+from etl_ray.scan.connections import ConnectionJoiner
 from etl_ray.tables.partitions import partition_path
 
 
@@ -73,7 +73,7 @@ def stitch(
     for unit, receipt in zip(units, receipts, strict=True):
         if unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
-        connections = joiner.join(receipt.runs, receipt.recency, segment=segment, line_offset=line_offset)
+        connections = joiner.join(receipt.runs, receipt.recency, _place(segment, line_offset))
         for file in receipt.files:
             source = Source(file.path, segment, line_offset, connections)
             for index, group in enumerate(file.groups):
@@ -86,6 +86,10 @@ def stitch(
         for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
     ]
     return Stitched(tuple(shards), joiner.connections, joiner.holes, joiner.missing)
+
+
+def _place(segment: str, line_offset: int) -> Callable[[int], str]:
+    return lambda line: f"{segment}:{line + line_offset}"
 
 
 def _cut(

@@ -1,1 +1,18 @@
-"""."""
+"""From Arrow batches to Arrow batches."""
+
+from __future__ import annotations
+
+from etl_ray.processors.base import BaseProcessor
+from etl_ray.processors.chain import ProcessorChain
+from etl_ray.processors.channels import CandlesProcessor, Level2Processor, TickerProcessor, TradesProcessor
+from etl_ray.processors.parse import RawParser
+
+__all__ = [
+    "BaseProcessor",
+    "CandlesProcessor",
+    "Level2Processor",
+    "ProcessorChain",
+    "RawParser",
+    "TickerProcessor",
+    "TradesProcessor",
+]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from urllib.parse import quote
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, StorageError
 from etl_ray.readers.codecs import MAGIC_BYTES, codec_of
 from etl_ray.storage import FileInfo
+from etl_ray.tables.dates import date_in_name
 
 SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 _PACKED_SUFFIXES = (".gz", ".zst")
@@ -33,14 +32,8 @@ class Segment:
 
     @property
     def date(self) -> str:
-        """The first YYYYMMDD of the identity as YYYY-MM-DD, or the word unknown."""
-        digits = re.search("[0-9]{8}", self.identity)
-        if digits is None:
-            return "unknown"
-        try:
-            return date.fromisoformat(digits[0]).isoformat()
-        except ValueError:
-            return "unknown"
+        """The first date in the identity as YYYY-MM-DD, or the word unknown."""
+        return date_in_name(self.identity)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Runs of consecutive sequence numbers within a unit: `docs/semantics.md`, Connections.
 
 A unit does not know what came before it, so it records runs only. Joining them to connections is for those who see all
-units (`etl_ray.orchestrators.connections`); so that they can do it as if line by line, a run remembers how far the
+units (`etl_ray.scan.connections`); so that they can do it as if line by line, a run remembers how far the
 other runs had come when it was opened.
 """
 

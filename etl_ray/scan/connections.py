@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from etl_ray.scan.runs import MAX_OPEN_RUNS, Run
@@ -31,10 +32,8 @@ class ConnectionJoiner:
         self.connections = self.holes = self.missing = 0
         self._open: list[_OpenRun] = []  # the most recently extended first
 
-    def join(
-        self, runs: tuple[Run, ...], recency: tuple[int, ...], *, segment: str, line_offset: int
-    ) -> tuple[str, ...]:
-        """Return the connection of each run of the next unit, whose first line is `line_offset` + 1 of `segment`."""
+    def join(self, runs: tuple[Run, ...], recency: tuple[int, ...], place: Callable[[int], str]) -> tuple[str, ...]:
+        """Return the connection of each run of the next unit; `place` names a line that is counted within it."""
         joined: list[_OpenRun] = []
         untouched = list(self._open)
         for run in runs:
@@ -43,7 +42,7 @@ class ConnectionJoiner:
                 connection = self._behind_hole(run, untouched, joined)
                 if connection is None:
                     self.connections += 1
-                    connection = _Connection(f"{segment}:{run.first_line + line_offset}", run.first_number, set())
+                    connection = _Connection(place(run.first_line), run.first_number, set())
                 found = _OpenRun(connection, run.first_number)
             else:
                 untouched.remove(found)

@@ -1,0 +1,80 @@
+"""One processor per channel: takes the rows of its table out of a stream and holds them to the table's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl_ray.errors import ConfigError
+from etl_ray.processors.base import BaseProcessor
+from etl_ray.tables import CANDLES, DECIMAL, LEVEL2, MARKET_TRADES, TICKER, Numbers, Table
+from etl_ray.tables.schema import Number
+
+
+class TableProcessor(BaseProcessor):
+    """Yields the rows of `table`, conformed to its schema; batches that say they are of another table are dropped.
+
+    Batches that do not say what they are (Polars and others drop metadata) are taken for rows of the table, and
+    SchemaError names the columns that do not fit.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the table's batches."""
+        for batch in batches:
+            named = (batch.schema.metadata or {}).get(b"etl_ray.table", self._table.name.encode()).decode()
+            if named == self._table.name:
+                rows = self._table.conform(pa.Table.from_batches([batch]), self._numbers(batch))
+                yield from rows.to_batches()
+
+    def _numbers(self, batch: pa.RecordBatch) -> Numbers:
+        """Return how the batch stores numbers."""
+        for column in self._table.columns:
+            if isinstance(column.type, Number) and column.name in batch.schema.names:
+                return "decimal" if batch.schema.field(column.name).type == DECIMAL else "float64"
+        return "float64"
+
+
+class Level2Processor(TableProcessor):
+    """Rows of `level2`. Books and their features are not there yet: asking for them is a ConfigError."""
+
+    def __init__(self, reconstruct_lob: bool = False, compute_features: bool = False) -> None:
+        super().__init__(LEVEL2)
+        asked = {"reconstruct_lob": reconstruct_lob, "compute_features": compute_features}
+        for name, value in asked.items():
+            if value:
+                raise ConfigError(
+                    f"Level2Processor({name}=True): this version of etl-ray does not rebuild order books; "
+                    f"leave {name} out and replay `level2` yourself: rows up to is_last, in file order"
+                )
+
+
+class TradesProcessor(TableProcessor):
+    """Rows of `market_trades`: every delivered copy."""
+
+    def __init__(self) -> None:
+        super().__init__(MARKET_TRADES)
+
+
+class TickerProcessor(TableProcessor):
+    """Rows of `ticker`; without `include_batch` only those of the channel ticker, not of ticker_batch."""
+
+    def __init__(self, *, include_batch: bool = True) -> None:
+        super().__init__(TICKER)
+        self._include_batch = include_batch
+
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the table's batches."""
+        for batch in super().process(batches):
+            yield batch if self._include_batch else batch.filter(pc.invert(batch.column("is_batch")))
+
+
+class CandlesProcessor(TableProcessor):
+    """Rows of `candles`: every delivered version."""
+
+    def __init__(self) -> None:
+        super().__init__(CANDLES)
