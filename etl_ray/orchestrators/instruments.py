@@ -34,9 +34,17 @@ def instruments(status: Iterable[pa.Table], selection: Selection, numbers: Numbe
         kept.append(rows.filter(pa.array(changed, pa.bool_())))
     versions = _selected(pa.concat_tables(kept).unify_dictionaries(), selection)
     # A message may hold a product's terms once more than one: rows stay in arrival order among equals.
-    versions = versions.sort_by([("segment", "ascending"), ("line", "ascending"), ("product_id", "ascending")])
+    versions = versions.take(_order(versions))
     columns = {name: versions.column(_RENAMED.get(name, name)) for name in INSTRUMENTS.names}
     return INSTRUMENTS.conform(pa.table(columns), numbers)
+
+
+def _order(versions: pa.Table) -> pa.Array:
+    """Return the indices that sort versions; Arrow sorts no dictionaries."""
+    plain = pa.schema([("segment", pa.string()), ("line", pa.int64()), ("product_id", pa.string())])
+    return pc.sort_indices(
+        versions.select(plain.names).cast(plain), sort_keys=[(name, "ascending") for name in plain.names]
+    )
 
 
 def _selected(versions: pa.Table, selection: Selection) -> pa.Table:
