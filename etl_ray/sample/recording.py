@@ -16,7 +16,7 @@ from etl_ray.sample.shapes import Message, shape_of
 
 _NS_PER_MS = 1_000_000
 _BYTES_PER_MB = 1_000_000
-_STAGGER_NS = 150 * _NS_PER_MS
+_STAGGER_NS = 900 * _NS_PER_MS
 _DEFAULT = SampleOptions()
 
 

@@ -45,3 +45,18 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         start="2025-11-26T23:58:20Z",
     )
     return record(str(tmp_path_factory.mktemp("recording") / "out"), options)
+
+
+@pytest.fixture(scope="session")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Short connections with far more messages, so that much is under way when they begin and end."""
+    options = SampleOptions(minutes=0.1, products=("SOL-USD", "NEW-EUR"), rate=400, connections=4, levels=100)
+    return record(str(tmp_path_factory.mktemp("busy") / "out"), options)
+
+
+@pytest.fixture(params=["recording", "busy"])
+def either(request: pytest.FixtureRequest) -> Recording:
+    """Each of the two."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Recording)
+    return found

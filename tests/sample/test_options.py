@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from etl_ray.errors import ConfigError
 from etl_ray.sample import SampleOptions, write_sample
 from etl_ray.sample.instruments import decimal_text, instrument
+from etl_ray.sample.recording import arrivals
 
 NAMES = "names without quotes, backslashes and control characters, of 1 to 200 bytes percent-encoded"
 TIME = "a UTC time such as 2025-11-26T23:58:30Z, from 2010 to 2099"
@@ -52,11 +54,14 @@ def test_refusals(tmp_path: Path, changed: dict, message: str) -> None:
 
 def test_the_extremes_are_met(tmp_path: Path) -> None:
     options = SampleOptions(
-        minutes=5 / 60, products=("µ" * 33, "-", "A B/C"), rate=1000.0, levels=10, connections=5, segment_mb=1e-9
+        minutes=1 / 30, products=("µ" * 33, "-", "A B/C"), rate=1000.0, levels=10, connections=2, segment_mb=1e-9
     )
-    report = write_sample(str(tmp_path), options)
-    assert len(report.paths) == report.lines
-    assert 10_000 < report.messages["l2_data"] < 15_500
+    counts = Counter(message.channel for message in arrivals(options))
+    assert 4_000 < counts["l2_data"] < 6_000
+    slow = SampleOptions(minutes=1 / 60, products=("A",), rate=0.001, levels=10, connections=1, segment_mb=1e-9)
+    report = write_sample(str(tmp_path), slow)
+    assert len(report.paths) == report.lines == sum(report.messages.values())
+    assert report.messages["l2_data"] == 1
 
 
 def test_start_keeps_nine_digits() -> None:
