@@ -1,5 +1,91 @@
-"""etl-ray: recorded market-data WebSocket messages in, research-grade Parquet tables out."""
+"""etl-ray: recorded market-data WebSocket messages in, research-grade Parquet tables out.
+
+The names below are imported when they are first used, so that `import etl_ray` costs next to nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from etl_ray.config import ChannelConfig, JobConfig, load_config
+    from etl_ray.dataset import map_processor, read_dataset
+    from etl_ray.job import ETLJob
+    from etl_ray.orchestrators.pipeline import ETLPipeline
+    from etl_ray.orchestrators.segment_pipeline import SegmentPipeline
+    from etl_ray.processors.base import BaseProcessor
+    from etl_ray.processors.chain import ProcessorChain
+    from etl_ray.processors.channels import CandlesProcessor, Level2Processor, TickerProcessor, TradesProcessor
+    from etl_ray.processors.parse import RawParser
+    from etl_ray.readers.base import BaseReader
+    from etl_ray.readers.ndjson import NDJSONReader
+    from etl_ray.readers.parquet import ParquetReader
+    from etl_ray.summary import RunSummary
+    from etl_ray.tables import TABLES
+    from etl_ray.writers.base import BaseWriter
+    from etl_ray.writers.parquet import ParquetWriter
+
+_WHERE = {
+    "BaseProcessor": "etl_ray.processors.base",
+    "BaseReader": "etl_ray.readers.base",
+    "BaseWriter": "etl_ray.writers.base",
+    "CandlesProcessor": "etl_ray.processors.channels",
+    "ChannelConfig": "etl_ray.config",
+    "ETLJob": "etl_ray.job",
+    "ETLPipeline": "etl_ray.orchestrators.pipeline",
+    "JobConfig": "etl_ray.config",
+    "Level2Processor": "etl_ray.processors.channels",
+    "NDJSONReader": "etl_ray.readers.ndjson",
+    "ParquetReader": "etl_ray.readers.parquet",
+    "ParquetWriter": "etl_ray.writers.parquet",
+    "ProcessorChain": "etl_ray.processors.chain",
+    "RawParser": "etl_ray.processors.parse",
+    "RunSummary": "etl_ray.summary",
+    "SegmentPipeline": "etl_ray.orchestrators.segment_pipeline",
+    "TABLES": "etl_ray.tables",
+    "TickerProcessor": "etl_ray.processors.channels",
+    "TradesProcessor": "etl_ray.processors.channels",
+    "load_config": "etl_ray.config",
+    "map_processor": "etl_ray.dataset",
+    "read_dataset": "etl_ray.dataset",
+}
+
+__all__ = [
+    "TABLES",
+    "BaseProcessor",
+    "BaseReader",
+    "BaseWriter",
+    "CandlesProcessor",
+    "ChannelConfig",
+    "ETLJob",
+    "ETLPipeline",
+    "JobConfig",
+    "Level2Processor",
+    "NDJSONReader",
+    "ParquetReader",
+    "ParquetWriter",
+    "ProcessorChain",
+    "RawParser",
+    "RunSummary",
+    "SegmentPipeline",
+    "TickerProcessor",
+    "TradesProcessor",
+    "load_config",
+    "map_processor",
+    "read_dataset",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'etl_ray' has no attribute {name!r}")
+    value: object = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

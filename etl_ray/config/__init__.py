@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etl_ray.config.environment import inside_ray_job, ray_address
 from etl_ray.config.job import CHANNEL_ALIASES, CHANNELS, FORMAT_VERSION, JobConfig, channel_name, load_config
-from etl_ray.config.sections import ChannelConfig, ResourcesConfig, StagingConfig, suggest
+from etl_ray.config.sections import ChannelConfig, ProcessorConfig, ResourcesConfig, StagingConfig, suggest
 from etl_ray.config.text import format_time, time_ns
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FORMAT_VERSION",
     "ChannelConfig",
     "JobConfig",
+    "ProcessorConfig",
     "ResourcesConfig",
     "StagingConfig",
     "channel_name",

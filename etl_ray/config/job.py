@@ -111,10 +111,8 @@ class JobConfig(Section):
     def _read_time(cls, value: object) -> int | None:
         if value is None:
             return None
-        ns = value if isinstance(value, int) and not isinstance(value, bool) else None
-        if isinstance(value, str):
-            ns = time_ns(value)
-        if ns is None or not _FIRST_NS <= ns <= _LAST_NS:
+        ns = time_ns(value) if isinstance(value, str) else value
+        if not isinstance(ns, int) or not _FIRST_NS <= ns <= _LAST_NS:
             wanted = "a date (2025-11-26), a time with its zone (2025-11-26T14:00:00.123456789Z) or ns since 1970"
             raise expected(f"{wanted}, from 2010 to 2100", value)
         return ns
@@ -159,6 +157,7 @@ class JobConfig(Section):
                 name: {
                     "partition_cols": list(self.partition_cols(name)),
                     "processor_options": dict(self.channels[name].processor_options),
+                    "processors": [processor.model_dump() for processor in self.channels[name].processors],
                 }
                 for name in self.enabled_channels()
             },

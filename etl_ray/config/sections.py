@@ -67,6 +67,7 @@ _EXPECTATIONS = {
     "int_type": "a whole number",
     "literal_error": "{expected}",
     "model_type": "keys with values",
+    "string_pattern_mismatch": "an import path such as package.module:Class",
     "string_too_short": "text that is not empty",
     "string_type": "text",
     "string_unicode": "text in UTF-8",
@@ -118,12 +119,30 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+class ProcessorConfig(Section):
+    """A processor of the user's own: `module:Class` and the keyword arguments to make it with."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+
+
 class ChannelConfig(Section):
-    """One channel: whether its table is written, its Hive keys (None: the table's own), its processor's options."""
+    """One channel: whether its table is written, its Hive keys (None: the table's own), its processor's options.
+
+    `processors` are applied, in this order, to the rows of each final file.
+    """
 
     enabled: bool = True
     partition_cols: Names | None = None
     processor_options: dict[str, bool] = Field(default_factory=dict)
+    processors: Annotated[tuple[ProcessorConfig, ...], Strict(False)] = ()
+
+    @field_validator("processors", mode="before")
+    @classmethod
+    def _accept_paths(cls, processors: object) -> object:
+        if not isinstance(processors, (list, tuple)):
+            return processors
+        return tuple({"path": item} if isinstance(item, str) else item for item in processors)
 
 
 class StagingConfig(Section):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -12,24 +12,29 @@ import pyarrow.parquet as pq
 
 from etl_ray import storage
 from etl_ray.errors import StorageError
+from etl_ray.orchestrators.custom import ProcessorSpec, apply, load_processors
 from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.staging import SOURCES
 from etl_ray.orchestrators.stitch import Shard, Source
 from etl_ray.scan.outcomes import constant
-from etl_ray.tables import TABLES, Numbers, Table
+from etl_ray.tables import Numbers, Table
 from etl_ray.writers.encodings import writer_options
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How shards are built: staged pieces lie below `staging`, final files go below `output`."""
+    """How shards are built: staged pieces lie below `staging`, final files go below `output`.
+
+    `processors` are the user's own, by table.
+    """
 
     staging: str
     output: str
     numbers: Numbers
     rows_per_group: int
     selection: Selection
+    processors: Mapping[str, tuple[ProcessorSpec, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,16 +49,17 @@ class BuiltFile:
 
 def build(shard: Shard, options: BuildOptions) -> BuiltFile:
     """Write the final file of a shard."""
-    table = TABLES[shard.table]
     batches = _pieces(shard, options)
     if shard.table == "instruments":
         batches = iter([instruments(batches, options.selection, options.numbers)])
+    if shard.table in options.processors:
+        batches = apply(load_processors(options.processors[shard.table]), batches, shard.path)
     groups = _grouped(batches, options.rows_per_group)
     first = next(groups, None)
     if first is None:
         return BuiltFile(shard.table, shard.path, 0, 0)
     url = storage.join(options.output, shard.path)
-    schema = table.schema(options.numbers)
+    schema = first.schema
     rows = 0
     with storage.open_write(url) as file, pq.ParquetWriter(file, schema, **writer_options(schema)) as writer:
         for group in chain([first], groups):

@@ -7,14 +7,14 @@ publishing is finished by whoever comes next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, LockedError
 from etl_ray.orchestrators.build import BuiltFile
 from etl_ray.orchestrators.messages import from_json, to_json
-from etl_ray.orchestrators.receipts import Counts
+from etl_ray.orchestrators.receipts import Counts, Receipt
 from etl_ray.tables import TABLES
 
 OWN = "_etl_ray"
@@ -93,6 +93,19 @@ class Ledger:
         if not storage.create_new(url, data) and storage.read_bytes(url) != data:
             raise LockedError(f"another run has committed {storage.redact(url)} meanwhile; start again")
 
+    def keep_receipts(self, number: int, receipts: Sequence[Receipt]) -> None:
+        """Keep the receipts of a run that is about to commit manifest `number`, one a line."""
+        storage.write_bytes(self._receipts_url(number), b"".join(to_json(receipt) + b"\n" for receipt in receipts))
+
+    def receipts(self, number: int) -> tuple[Receipt, ...]:
+        """Return the receipts of a committed run, in arrival order of their units."""
+        url = self._receipts_url(number)
+        lines = storage.read_bytes(url).splitlines()
+        return tuple(from_json(Receipt, line, f"{storage.redact(url)}, line {n}") for n, line in enumerate(lines, 1))
+
+    def _receipts_url(self, number: int) -> str:
+        return storage.join(self.own, "receipts", f"{number:06d}.jsonl")
+
     def publish(self, manifest: Manifest, note: Callable[[str], None]) -> None:
         """Make the files of the newest manifest, and no others, stand in their places. Can be repeated at any time."""
         waiting = self.waiting_room(manifest.run_id)
@@ -100,17 +113,21 @@ class Ledger:
             ready = {info.url for info in storage.list_files(waiting)}
         except ConfigError:
             ready = set()
-        wanted = {storage.join(self.output, file.path) for file in manifest.files}
-        # Superseded files go first: a glob may miss rows for a moment, but never sees them twice.
-        stale = [url for url in self.table_files() if url not in wanted]
-        if stale:
-            note(f"removing {len(stale):,} superseded files")
-        for url in stale:
+        coming = {
+            storage.join(self.output, file.path): source
+            for file in manifest.files
+            if (source := storage.join(waiting, file.path)) in ready
+        }
+        staying = {storage.join(self.output, file.path) for file in manifest.files} - coming.keys()
+        # What is superseded goes before anything comes: rows may stand in another file than before, so that a glob
+        # would see them twice. So it may miss rows for a moment.
+        superseded = [url for url in self.table_files() if url not in staying]
+        if superseded:
+            note(f"removing {len(superseded):,} superseded files")
+        for url in superseded:
             storage.delete(url)
-        for file in manifest.files:
-            source = storage.join(waiting, file.path)
-            if source in ready:
-                storage.move(source, storage.join(self.output, file.path))
+        for url, source in coming.items():
+            storage.move(source, url)
 
     def is_whole(self, manifest: Manifest) -> bool:
         """Return whether every file of the manifest is in its place, with its size."""

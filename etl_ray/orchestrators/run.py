@@ -13,6 +13,7 @@ from etl_ray import __version__, storage
 from etl_ray.config import JobConfig
 from etl_ray.errors import ConfigError, WrongInputError
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
+from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
 from etl_ray.orchestrators.engines import Engine, choose_engine
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
@@ -33,12 +34,26 @@ EARLY_STOP_LINES = 10_000
 """Lines to see before a run may stop early because most of them are rejected."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has done: its figures, and the receipts of its units in arrival order."""
+
+    summary: RunSummary
+    receipts: tuple[Receipt, ...]
+
+
 def run_job(input_url: str, output_url: str, config: JobConfig, progress: Progress) -> RunSummary:
     """Turn the segments of INPUT into the tables of OUTPUT; return what was done."""
+    return run_segments([input_url], output_url, config, progress).summary
+
+
+def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, progress: Progress) -> Outcome:
+    """Turn the segments of several inputs, taken together, into the tables of OUTPUT."""
     started_s = time.monotonic()
-    segments = find_segments(input_url)
-    check_output(input_url, output_url)
-    ledger = Ledger(output_url)
+    segments = find_segments(*input_urls)
+    for input_url in input_urls:
+        check_output(input_url, output_url)
+    ledger = Ledger(storage.canonical(output_url))
     ledger.check_owner()
     storage.make_root(ledger.own)
     with exclusive(ledger.own):
@@ -46,12 +61,15 @@ def run_job(input_url: str, output_url: str, config: JobConfig, progress: Progre
         if latest is not None:
             ledger.publish(latest, progress.note)
         run = _Run(segments, config, ledger, latest, progress)
+        unchanged = False
         if latest is not None and not config.overwrite:
             check_same_run(latest, run.inputs, config, output=storage.redact(output_url))
-            if latest.run_id == run.id and ledger.is_whole(latest):
-                return _summary(latest, output_url, seconds=time.monotonic() - started_s, unchanged=True)
-        manifest = run.execute()
-        return _summary(manifest, output_url, seconds=time.monotonic() - started_s, unchanged=False)
+            unchanged = latest.run_id == run.id and ledger.is_whole(latest)
+        manifest = latest if latest is not None and unchanged else run.execute()
+        seconds = time.monotonic() - started_s
+        return Outcome(
+            _summary(manifest, output_url, seconds=seconds, unchanged=unchanged), ledger.receipts(manifest.number)
+        )
 
 
 @dataclass(frozen=True)
@@ -82,12 +100,22 @@ class _Run:
         self._progress = progress
         self._venue = VENUES[config.venue]
         self.id = run_id(self.inputs, config)
-        self._staging = storage.join(config.staging.url or storage.join(ledger.own, "runs"), self.id)
+        self._staging = storage.join(storage.canonical(config.staging.url or storage.join(ledger.own, "runs")), self.id)
         self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
         self._selection = Selection(self._channels(), config.products, config.start, config.end)
 
+    @property
+    def _processors(self) -> dict[str, tuple[ProcessorSpec, ...]]:
+        return {
+            name: tuple(ProcessorSpec(item.path, item.options) for item in channel.processors)
+            for name, channel in self._config.channels.items()
+            if channel.processors
+        }
+
     def execute(self) -> Manifest:
         """Do the whole work and commit it."""
+        for specs in self._processors.values():
+            load_processors(specs)  # so that a wrong path is told before anything is read
         engine = choose_engine(self._config, sum(segment.size for segment in self._segments))
         try:
             done = self._normalize(engine)
@@ -101,6 +129,7 @@ class _Run:
         finally:
             engine.close()
         manifest = self._manifest(done, stitched, files)
+        self._ledger.keep_receipts(manifest.number, done.receipts)
         self._ledger.commit(manifest)
         self._ledger.publish(manifest, self._progress.note)
         storage.delete_tree(self._staging)
@@ -182,6 +211,7 @@ class _Run:
             numbers=self._config.numbers,
             rows_per_group=self._config.staging.rows_per_group,
             selection=self._selection,
+            processors=self._processors,
         )
         shards = stitched.shards
         self._progress.stage("build", 0, len(shards))

@@ -63,21 +63,13 @@ class Unit:
         return f"{safe}-{digest}{place}"
 
 
-def find_segments(input_url: str) -> tuple[Segment, ...]:
-    """Find the segments of a directory, glob, file or URL, sorted by identity.
+def find_segments(*input_urls: str) -> tuple[Segment, ...]:
+    """Find the segments of directories, globs, files or URLs, taken together, sorted by identity.
 
-    ConfigError if there is nothing, if a directory holds no segment, or if two files have one identity.
+    ConfigError if one of them has nothing, if a directory holds no segment, or if two files have one identity.
     """
-    listing = storage.search(input_url)
-    named = {info.url: info for info in listing.named}
-    below = [info for info in listing.below if info.url.endswith(SUFFIXES) and info.url not in named]
-    if not named and not below:
-        raise ConfigError(
-            f"no segments in {storage.redact(input_url)}: expected files that end in {', '.join(SUFFIXES)}, "
-            f"found {len(listing.below):,} other files"
-        )
     segments: dict[str, Segment] = {}
-    for info in sorted([*named.values(), *below], key=lambda info: info.url):
+    for info in sorted({info.url: info for url in input_urls for info in _files(url)}.values(), key=lambda i: i.url):
         segment = _segment(info)
         other = segments.setdefault(segment.identity, segment)
         if other is not segment:
@@ -86,6 +78,18 @@ def find_segments(input_url: str) -> tuple[Segment, ...]:
                 f"{storage.redact(segment.url)}; expected each segment once"
             )
     return tuple(segments[identity] for identity in sorted(segments))
+
+
+def _files(input_url: str) -> list[FileInfo]:
+    """Return the files that an input names, or that lie below it and are segments by their names."""
+    listing = storage.search(input_url)
+    below = [info for info in listing.below if info.url.endswith(SUFFIXES)]
+    if not listing.named and not below:
+        raise ConfigError(
+            f"no segments in {storage.redact(input_url)}: expected files that end in {', '.join(SUFFIXES)}, "
+            f"found {len(listing.below):,} other files"
+        )
+    return [*listing.named, *below]
 
 
 def plan_units(segments: Sequence[Segment], unit_bytes: int) -> tuple[Unit, ...]:

@@ -74,6 +74,10 @@ class LineParser:
             position = self._scan(data, position, size)
             yield self._collect(data, offset)
 
+    def skip_line(self) -> None:
+        """Count a line that is not parsed."""
+        self._next_line += 1
+
     def long_line(self, offset: int, length: int, *, sha256: str, head: bytes, limit_bytes: int) -> Parsed:
         """Return the result for one line that is too long to be looked at."""
         reason = f"expected a line of at most {limit_bytes:,} bytes, found {length:,}"

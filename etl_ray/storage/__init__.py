@@ -22,6 +22,7 @@ from etl_ray.storage.files import FileInfo, Listing, is_local, join, local_path,
 __all__ = [
     "FileInfo",
     "Listing",
+    "canonical",
     "create_new",
     "delete",
     "delete_tree",
@@ -44,6 +45,13 @@ __all__ = [
 REMOTE_READ_BYTES = 16 << 20  # one ranged request of a bucket; less is dominated by the latency of the request
 
 _MEMORY_LOCK = threading.Lock()
+
+
+def canonical(url: str) -> str:
+    """Return the form of a directory's URL from which listings derive theirs, so that both can be compared."""
+    if is_local(url):
+        return str(local_path(url))
+    return f"{url.partition('://')[0]}://{remote.filesystem(url)[1].strip('/')}"
 
 
 def list_files(url_or_glob: str) -> list[FileInfo]:

@@ -32,8 +32,12 @@ def test_semantic_is_what_decides_rows() -> None:
         "format_version": 1,
         "venue": "coinbase",
         "channels": {
-            "level2": {"partition_cols": ["product_id", "date"], "processor_options": {}},
-            "ticker": {"partition_cols": ["product_id", "date"], "processor_options": {"include_batch": True}},
+            "level2": {"partition_cols": ["product_id", "date"], "processor_options": {}, "processors": []},
+            "ticker": {
+                "partition_cols": ["product_id", "date"],
+                "processor_options": {"include_batch": True},
+                "processors": [],
+            },
         },
         "products": ["BTC-USD", "ETH-USD"],
         "numbers": "decimal",
@@ -64,6 +68,7 @@ OTHER = [
     {"channels": {"level2": {"enabled": False}}},
     {"channels": {"level2": {"partition_cols": ["date", "product_id"]}}},
     {"channels": {"ticker": {"processor_options": {"include_batch": False}}}},
+    {"channels": {"ticker": {"processors": ["my.module:Class"]}}},
     {"staging": {"unit_mb": 64}},
     {"staging": {"block_mb": 16}},
     {"staging": {"rows_per_file": 1}},

@@ -41,7 +41,7 @@ REFUSED = {
     "unknown key of a channel": (
         "channels:\n  level2:\n    enable: true\n",
         "3: channels.level2.enable: unknown key; did you mean 'enabled'? "
-        "known: enabled, partition_cols, processor_options",
+        "known: enabled, partition_cols, processor_options, processors",
     ),
     "unknown channel": (
         "channels:\n  levl2: {}\n",
@@ -61,6 +61,10 @@ REFUSED = {
         "3: channels.level2.processor_options.depth: channel level2 has no such processor option; known: none",
     ),
     "option of the wrong type": (
+        "channels:\n  ticker:\n    processors: [my.module]\n",
+        "3: channels.ticker.processors.0.path: expected an import path such as package.module:Class, found 'my.module'",
+    ),
+    "value of a processor option": (
         "channels:\n  ticker:\n    processor_options: {include_batch: 3}\n",
         "3: channels.ticker.processor_options.include_batch: expected true or false, found 3",
     ),

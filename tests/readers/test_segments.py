@@ -118,13 +118,13 @@ def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
         ("20240229.ndjson", "2024-02-29"),
         ("20251126140000.ndjson", "2025-11-26"),
         ("segment_20250229.ndjson", "unknown"),
-        ("00000001_20251126.ndjson", "unknown"),
+        ("00000001_20251126.ndjson", "2025-11-26"),
         ("segment_2025112.ndjson", "unknown"),
         ("segment_\u0662\u0660\u0662\u0665\u0661\u0661\u0662\u0666.ndjson", "unknown"),
         ("segment.ndjson", "unknown"),
     ],
 )
-def test_the_date_is_the_first_eight_digits_if_they_are_one(identity: str, date: str) -> None:
+def test_the_date_is_the_first_eight_digits_that_are_one(identity: str, date: str) -> None:
     assert segment(identity).date == date
 
 
