@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 
 from etl_ray.tables.partitions import encode_value
@@ -27,6 +27,7 @@ _RFC3339 = re.compile(_CLOCK % ("T", r"(?:Z|\+00:00)"))
 _GO = re.compile(_CLOCK % (" ", r" \+0000 UTC(?: m=[+-][0-9]+(?:\.[0-9]+)?)?"))
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DECIMAL_SCALE, _DECIMAL_WHOLE = 18, 20
+_EXACT = Context(prec=64)  # a number has at most 64 characters
 PLAUSIBLE_FROM_NS = (date(2010, 1, 1).toordinal() - _EPOCH_DAY) * 86_400_000_000_000
 PLAUSIBLE_TO_NS = (date(2100, 1, 1).toordinal() - _EPOCH_DAY) * 86_400_000_000_000
 
@@ -68,11 +69,10 @@ def _float(text: str, zero: bool) -> float:
 
 
 def _decimal(text: str) -> Decimal:
-    result = Decimal(text)
+    result = _EXACT.normalize(Decimal(text))
     if not result:
         return Decimal(0)
-    digits = bytes(result.as_tuple().digits)
-    last_place = result.adjusted() - len(digits.rstrip(b"\0")) + 1
+    last_place = result.adjusted() - len(result.as_tuple().digits) + 1
     if last_place < -_DECIMAL_SCALE or result.adjusted() >= _DECIMAL_WHOLE:
         raise BadValueError(f"expected a number that fits decimal128(38, 18), found {show(text)}")
     return result
