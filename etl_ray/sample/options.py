@@ -110,7 +110,7 @@ class SampleOptions:
 class SampleReport:
     """Say what was written: `paths` in order, `bytes` unpacked, `lines`, and `messages` per wire channel.
 
-    Error frames have no channel and are counted as `errors`, so that the messages add up to the lines.
+    Error frames have no channel and are counted as `error`, so that the messages add up to the lines.
     """
 
     paths: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etl_ray.sample.draws import raw_draws
 from etl_ray.sample.options import NS_PER_S
-from etl_ray.sample.shapes import ERRORS, Message, Shape
+from etl_ray.sample.shapes import ERROR, Message, Shape
 
 
 class Sender:
@@ -41,7 +41,7 @@ class Sender:
         """Send an error frame, which has neither channel, time nor number."""
         self._server_ns = max(at_ns, self._server_ns)
         text = self._shape.respace(f'{{"type":"error","message":"{reason}"}}')
-        self._receive(ERRORS, None, text, raw=next(self._draws), on_the_second=False)
+        self._receive(ERROR, None, text, raw=next(self._draws), on_the_second=False)
 
     def _receive(self, channel: str, sequence_num: int | None, text: str, *, raw: int, on_the_second: bool) -> None:
         latency_us = 4000 + (raw >> 18 & 0x1FFF)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from etl_ray.sample.clock import capture_text, server_text
 
 # Error frames name no channel; they are counted under this word.
-ERRORS = "errors"
+ERROR = "error"
 
 
 class Message(NamedTuple):

@@ -76,7 +76,7 @@ def checked(text: str) -> Line:
         assert set(line) <= {"capture_ts", "data", "metadata"}
         capture_ns = ns(line["capture_ts"])
         message = line["data"]
-        assert line.get("metadata", {}).get("channel", "") in ("", "errors", message.get("channel"))
+        assert line.get("metadata", {}).get("channel", "") in ("", "error", message.get("channel"))
     else:
         message = line
     check_message(message)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from decimal import Decimal
 
 import pytest
 
 from etl_ray.sample.book import ASK, BID, Book, Fill
 from etl_ray.sample.instruments import instrument
+from etl_ray.sample.levels import _PriceTexts
 from etl_ray.sample.tape import Tape
 
 MIDNIGHT_NS = 1_764_201_600 * 10**9
@@ -86,3 +88,10 @@ def test_trades_wait_until_they_are_delivered() -> None:
     assert tape.room == 99
     assert [(trade.ticks, trade.lots, trade.taker_buys) for trade in tape.deliver()] == [(14_300, 5, True)]
     assert tape.deliver() == []
+
+
+def test_texts_of_prices_are_right_and_bounded() -> None:
+    texts = _PriceTexts(instrument("BTC-USD"), end="!")
+    for ticks in range(1, 70_000):
+        assert texts[-ticks] == f"{Decimal(ticks) / 100:f}!"
+    assert len(texts) < 65_536
