@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 OWN = "_etl_ray"
+_EXPECTED = re.compile(
+    rf"[a-z0-9_]+/([a-z_]+=[^/]+/)*part-[0-9]{{5}}\.parquet|{OWN}/(manifests/[0-9]{{6}}\.json|receipts/[0-9]{{6}}\.jsonl)"
+)
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, object]]:
@@ -35,13 +39,8 @@ def table_files_of(output: Path) -> dict[str, bytes]:
 
 
 def strays_of(output: Path) -> list[str]:
-    """Return what a committed OUTPUT should not hold: anything but tables' files, the lock and manifests."""
-    return [
-        name
-        for name in files_of(output)
-        if not (name.endswith(".parquet") and not name.startswith((OWN, ".")) and "/." not in name)
-        and not name.startswith(f"{OWN}/manifests/0")
-    ]
+    """Return what a committed OUTPUT should not hold: anything but tables' files, the lock, manifests and receipts."""
+    return [name for name in files_of(output) if not _EXPECTED.fullmatch(name)]
 
 
 def partitions_of(output: Path) -> dict[str, pa.Table]:
