@@ -76,12 +76,12 @@ clean: ## remove .venv, caches, the demo and everything else that make made
 	@rm -rf $(VENV) $(BENCH_DIR) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find etl_ray jobs tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed: pyproject.toml constraints.txt etl_ray/__init__.py | $(BIN)/python
+$(VENV)/.installed: pyproject.toml constraints.txt etl_ray/version.py | $(BIN)/python
 	@echo "==> installing etl-ray and what it needs into $(VENV) (a minute or two)"
 	@$(BIN)/python $(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt etl_ray/__init__.py | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml constraints.txt etl_ray/version.py | $(BIN)/python
 	@echo "==> installing etl-ray, what it needs and the development tools into $(VENV) (a minute or two)"
 	@$(BIN)/python $(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.installed

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from etl_ray.version import __version__
 
 if TYPE_CHECKING:
     from etl_ray.config import ChannelConfig, JobConfig, load_config
@@ -73,6 +73,7 @@ __all__ = [
     "SegmentPipeline",
     "TickerProcessor",
     "TradesProcessor",
+    "__version__",
     "load_config",
     "map_processor",
     "read_dataset",
@@ -88,4 +89,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)
