@@ -78,7 +78,7 @@ class Connection:
         self._release(self._end_ns)
         for index in range(len(self._markets)):
             self._trades(self._end_ns, index)
-        self._candles(self._end_ns, 0)
+        self._candles(self._end_ns)
         yield from outbox
 
     def _plan(self, at_ns: int, action: Action, index: int) -> None:
@@ -186,9 +186,9 @@ class Connection:
 
     def _candles_due(self, now_ns: int, index: int) -> None:
         self._plan(now_ns + NS_PER_S, self._candles_due, index)
-        self._candles(now_ns, index)
+        self._candles(now_ns)
 
-    def _candles(self, now_ns: int, _: int) -> None:
+    def _candles(self, now_ns: int) -> None:
         candles = [(market.instrument, candle) for market in self._markets for candle in market.tape.candles()]
         self._sender.send("candles", events.candles_event(candles, kind="update"), at_ns=now_ns)
 
