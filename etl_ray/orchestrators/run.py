@@ -57,6 +57,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
     ledger.check_owner()
     storage.make_root(ledger.own)
     with exclusive(ledger.own):
+        storage.delete_temporary(ledger.output)
         latest = ledger.latest()
         if latest is not None:
             ledger.publish(latest, progress.note)
@@ -66,6 +67,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
             check_same_run(latest, run.inputs, config, output=storage.redact(output_url))
             unchanged = latest.run_id == run.id and ledger.is_whole(latest)
         manifest = latest if latest is not None and unchanged else run.execute()
+        run.clear()
         seconds = time.monotonic() - started_s
         return Outcome(
             _summary(manifest, output_url, seconds=seconds, unchanged=unchanged), ledger.receipts(manifest.number)
@@ -132,9 +134,12 @@ class _Run:
         self._ledger.keep_receipts(manifest.number, done.receipts)
         self._ledger.commit(manifest)
         self._ledger.publish(manifest, self._progress.note)
+        return manifest
+
+    def clear(self) -> None:
+        """Remove what this run has staged, and what runs have that died."""
         storage.delete_tree(self._staging)
         storage.delete_tree(storage.join(self._ledger.own, "runs"))
-        return manifest
 
     def _channels(self) -> tuple[str, ...]:
         enabled = self._config.enabled_channels()
@@ -204,7 +209,8 @@ class _Run:
             )
 
     def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
-        in_place = self._latest is None
+        # What a run has left that died before its commit is replaced like what is committed.
+        in_place = self._latest is None and not self._ledger.table_files()
         options = BuildOptions(
             staging=self._staging,
             output=self._ledger.output if in_place else self._ledger.waiting_room(self.id),

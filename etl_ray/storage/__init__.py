@@ -25,6 +25,7 @@ __all__ = [
     "canonical",
     "create_new",
     "delete",
+    "delete_temporary",
     "delete_tree",
     "exists",
     "file_info",
@@ -207,6 +208,13 @@ def delete(url: str) -> None:
         else:
             fs, path = remote.filesystem(url)
             fs.rm_file(path)
+
+
+def delete_temporary(url: str) -> None:
+    """Delete what killed writers have left below a directory; nobody may be writing there. Buckets keep nothing."""
+    if is_local(url):
+        with reporting("delete", url):
+            local.delete_temporary(local_path(url))
 
 
 def delete_tree(url: str) -> None:

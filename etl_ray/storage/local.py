@@ -6,6 +6,7 @@ import errno
 import fcntl
 import glob
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from etl_ray.storage.failures import Writer, reporting
 from etl_ray.storage.files import FileInfo, Listing, local_path
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 def info(path: Path) -> FileInfo:
@@ -64,6 +66,13 @@ def _walk(root: Path) -> Iterator[FileInfo]:
 def temporary_name() -> str:
     """Return a new name that listings pass over."""
     return f".{secrets.token_hex(8)}.tmp"
+
+
+def delete_temporary(root: Path) -> None:
+    """Delete the files of this directory and all below it that writers were killed over."""
+    for folder, _, files in os.walk(root):
+        for name in filter(_TEMPORARY.fullmatch, files):
+            Path(folder, name).unlink(missing_ok=True)
 
 
 def _sync_directory(path: Path) -> None:

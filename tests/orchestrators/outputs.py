@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,6 +68,11 @@ def rows_of(output: Path, table: str) -> list[dict[str, object]]:
     return [row for piece in pieces for row in plain_rows(piece)]
 
 
-def places(rows: Iterable[dict[str, object]]) -> list[tuple[object, ...]]:
-    """Return what names a raw row: segment, line, event, row."""
-    return [(row["segment"], row["line"], row["event_index"], row["row_index"]) for row in rows]
+def places_of(output: Path, table: str) -> list[tuple[object, ...]]:
+    """Return (segment, line, event, row) of all rows of a raw table that a glob finds."""
+    names = ["segment", "line", "event_index", "row_index"]
+    found: list[tuple[object, ...]] = []
+    for path in output.glob(f"{table}/**/*.parquet"):
+        columns = pq.read_table(path, columns=names, partitioning=None, use_threads=False).to_pydict()
+        found += zip(*(columns[name] for name in names), strict=True)
+    return found
