@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from time import sleep
 
 import fsspec
 import pyarrow as pa
@@ -21,7 +22,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, NotFoundError, StorageError
-from etl_ray.storage import FileInfo
+from etl_ray.storage import FileInfo, remote
 
 
 @pytest.fixture(params=["path", "file", "memory"])
@@ -97,6 +98,12 @@ def test_a_name_with_the_characters_of_a_glob_is_a_name_first(root: str) -> None
     assert [info.size for info in storage.list_files(storage.join(root, "b[1]"))] == [1]
     storage.delete(storage.join(root, "b[1]"))
     assert not storage.exists(storage.join(root, "b[1]"))
+
+
+def test_listings_are_not_kept_from_earlier_calls() -> None:
+    fs, path = remote.filesystem("memory://root/x")
+
+    assert (fs.storage_options, path) == ({"use_listings_cache": False}, "/root/x")  # type: ignore[attr-defined]
 
 
 def test_a_version_changes_with_the_content(root: str) -> None:
@@ -178,8 +185,10 @@ def test_of_many_creators_one_wins_and_nobody_sees_a_half_file(
 ) -> None:
     if not has_hard_links:
         monkeypatch.setattr(os, "link", refusal(OSError(errno.ENOTSUP, "Operation not supported")))
+    exists = MemoryFileSystem.exists
+    monkeypatch.setattr(MemoryFileSystem, "exists", lambda *args: (exists(*args), sleep(0.001))[0])
     writers = 8
-    for attempt in range(20):
+    for attempt in range(10):
         url = storage.join(root, str(attempt))
         start = Barrier(writers + 1)
 

@@ -39,7 +39,7 @@ def blocks_of(segment: Segment, block_bytes: int, buffer: BlockBuffer | None = N
 @example(data=b"a\r\n", block_bytes=1, max_line_bytes=4)
 @example(data=b"abcd\r\nabcde\nabcdef", block_bytes=1, max_line_bytes=4)
 @example(data=b"\nabcde", block_bytes=6, max_line_bytes=4)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_plain_bytes_are_read_as_split_says(folder: Path, data: bytes, block_bytes: int, max_line_bytes: int) -> None:
     if codec_of(data[:4], "x.ndjson") is not None:
         data = b"x" + data
@@ -55,7 +55,7 @@ def test_plain_bytes_are_read_as_split_says(folder: Path, data: bytes, block_byt
 @example(data=MARK + b"a\nb", block_bytes=1, max_line_bytes=4, unit_bytes=1)
 @example(data=MARK, block_bytes=1, max_line_bytes=4, unit_bytes=2)
 @example(data=b"a\n" + b"x" * 50 + b"\r\nb\n", block_bytes=3, max_line_bytes=4, unit_bytes=7)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_cut_into_ranges_gives_the_same_lines(
     folder: Path, data: bytes, block_bytes: int, max_line_bytes: int, unit_bytes: int
 ) -> None:
@@ -79,7 +79,7 @@ def test_any_cut_into_ranges_gives_the_same_lines(
     block_bytes=BLOCKS,
     max_line_bytes=LIMITS,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_packed_bytes_are_read_as_split_says(
     folder: Path, data: bytes, cuts: list[int], codec: object, padding: int, block_bytes: int, max_line_bytes: int
 ) -> None:
