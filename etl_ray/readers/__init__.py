@@ -1,1 +1,1 @@
-"""."""
+"""From inputs to Arrow batches."""
