@@ -133,7 +133,8 @@ class Connection:
         second_ns = now_ns // NS_PER_S * NS_PER_S + NS_PER_S
         match channel:
             case "heartbeats":
-                self._plan(second_ns - _BEAT_LEAD_NS, self._heartbeat, 0)
+                beat_ns = second_ns - _BEAT_LEAD_NS
+                self._plan(beat_ns if beat_ns > now_ns else beat_ns + NS_PER_S, self._heartbeat, 0)
             case "status":
                 self._plan(now_ns + _STATUS_EVERY_NS, self._status, 0)
             case "level2":

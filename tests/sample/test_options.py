@@ -12,6 +12,8 @@ from etl_ray.sample import SampleOptions, write_sample
 from etl_ray.sample.instruments import decimal_text, instrument
 from etl_ray.sample.recording import arrivals
 
+from .strict import checked
+
 NAMES = "names without quotes, backslashes and control characters, of 1 to 200 bytes percent-encoded"
 TIME = "a UTC time such as 2025-11-26T23:58:30Z, from 2010 to 2099"
 
@@ -67,6 +69,12 @@ def test_the_extremes_are_met(tmp_path: Path) -> None:
 def test_start_keeps_nine_digits() -> None:
     assert SampleOptions(start="2025-11-27T00:00:00.123456789Z").start_ns == 1_764_201_600_123_456_789
     assert SampleOptions(start="2025-11-27T00:00:00.5+00:00").start_ns == 1_764_201_600_500_000_000
+
+
+def test_a_start_just_before_the_second_keeps_the_beat() -> None:
+    options = SampleOptions(minutes=0.1, products=("A",), levels=10, connections=1, start="2025-11-27T00:00:00.995Z")
+    beats = [checked(message.text) for message in arrivals(options) if message.channel == "heartbeats"]
+    assert [beat.server_ns // 10_000_000 - 176_420_160_000 for beat in beats] == [198, 298, 398, 498, 598, 698]
 
 
 def test_products_are_priced_in_their_own_decimals() -> None:

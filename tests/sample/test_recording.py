@@ -1,234 +1,24 @@
-"""What a sample says is held against plain recomputation."""
+"""Numbers, clocks, control frames and files of whole recordings."""
 
 from __future__ import annotations
 
 import hashlib
 import tracemalloc
-from collections import Counter, defaultdict
+from collections import Counter
 from decimal import Decimal
-from itertools import pairwise, repeat
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from etl_ray.sample import SampleOptions, write_sample
-from etl_ray.sample.book import ASK, BID
-from etl_ray.sample.connection import Connection
-from etl_ray.sample.instruments import instrument
-from etl_ray.sample.market import Market
 from etl_ray.sample.recording import arrivals
-from etl_ray.sample.shapes import Shape
 
 from .conftest import Recording
-from .strict import Line, checked, ns
+from .plain import events_of
+from .strict import ns
 
 NS_PER_S = 10**9
-SIDES = {"bid": "BUY", "offer": "SELL"}
-
-
-class PlainBook:
-    """A book of dicts: what a subscriber would know."""
-
-    def __init__(self) -> None:
-        self.levels: dict[str, dict[Decimal, Decimal]] = {"bid": {}, "offer": {}}
-        self.unknown_removals = 0
-
-    def apply(self, event: dict) -> bool:
-        """Apply an event; tell whether it changed anything."""
-        if event["type"] == "snapshot":
-            self.levels = {"bid": {}, "offer": {}}
-        changed = False
-        for update in event["updates"]:
-            side = self.levels[update["side"]]
-            price, size = Decimal(update["price_level"]), Decimal(update["new_quantity"])
-            if size == 0:
-                known = side.pop(price, None) is not None
-                self.unknown_removals += not known
-                changed = changed or known
-            else:
-                changed = changed or side.get(price) != size
-                side[price] = size
-        return changed
-
-    def best(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        bid, ask = max(self.levels["bid"]), min(self.levels["offer"])
-        return bid, self.levels["bid"][bid], ask, self.levels["offer"][ask]
-
-
-def events_of(lines: list[Line], channel: str) -> list[tuple[Line, dict]]:
-    return [(line, event) for line in lines if line.channel == channel for event in line.message["events"]]
-
-
-def test_books_never_cross_and_tickers_show_them(either: Recording) -> None:
-    tickers = removals = unknown = 0
-    for lines in either.connections():
-        books: dict[str, PlainBook] = defaultdict(PlainBook)
-        for line in lines:
-            if line.channel == "l2_data":
-                changes = [books[event["product_id"]].apply(event) for event in line.message["events"]]
-                assert any(changes), line.text
-                for event in line.message["events"]:
-                    removals += sum(update["new_quantity"] == "0" for update in event["updates"])
-                    bid, _, ask, _ = books[event["product_id"]].best()
-                    assert bid < ask, line.text
-            elif line.channel == "ticker":
-                for event in line.message["events"]:
-                    for ticker in event["tickers"]:
-                        said = tuple(
-                            Decimal(ticker[key])
-                            for key in ("best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity")
-                        )
-                        assert said == books[ticker["product_id"]].best(), line.text
-                        tickers += 1
-        unknown += sum(book.unknown_removals for book in books.values())
-    assert tickers > 1000
-    assert 0 < unknown < removals / 10
-
-
-def test_books_stay_deep_and_close(recording: Recording) -> None:
-    book = PlainBook()
-    for _, event in events_of(recording.connections()[-1], "l2_data"):
-        if event["product_id"] == "BTC-USD":
-            book.apply(event)
-    bid, _, ask, _ = book.best()
-    assert ask - bid < bid / 10_000
-    assert all(300 < len(side) < 600 for side in book.levels.values())
-
-
-def test_level2_events_touch_each_level_once_at_one_time(either: Recording) -> None:
-    for _, event in events_of(either.lines, "l2_data"):
-        updates = event["updates"]
-        assert len({(update["side"], update["price_level"]) for update in updates}) == len(updates)
-        assert len({update["event_time"] for update in updates}) == 1
-        assert (event["type"] == "snapshot") == (updates[0]["event_time"][:4] in ("1970", "0001"))
-
-
-def test_messages_may_hold_several_events_of_different_products(recording: Recording) -> None:
-    products = [
-        tuple(event["product_id"] for event in line.message["events"])
-        for line in recording.lines
-        if line.channel == "l2_data" and len(line.message["events"]) > 1
-    ]
-    assert any(first != second for first, second in products)
-
-
-def delivered_trades(lines: list[Line]) -> dict[str, dict[int, dict]]:
-    """Collect each product's trades by id; copies must be equal."""
-    trades: dict[str, dict[int, dict]] = defaultdict(dict)
-    for _, event in events_of(lines, "market_trades"):
-        for trade in event["trades"]:
-            known = trades[trade["product_id"]].setdefault(int(trade["trade_id"]), trade)
-            assert known == trade
-    return trades
-
-
-def test_trade_ids_are_contiguous_and_times_rise_with_them(either: Recording) -> None:
-    trades = delivered_trades(either.lines)
-    assert sorted(trades) == sorted(either.options.products)
-    for product_trades in trades.values():
-        ids = sorted(product_trades)
-        assert ids == list(range(ids[0], ids[0] + len(ids)))
-        times = [ns(product_trades[trade_id]["time"]) for trade_id in ids]
-        assert times == sorted(times)
-        assert len(ids) > 300
-
-
-def test_snapshots_of_trades_repeat_what_was_delivered_and_heal_what_was_not(recording: Recording) -> None:
-    seen: set[tuple[str, str]] = set()
-    healed = repeated = 0
-    for line, event in events_of(recording.lines, "market_trades"):
-        keys = [(trade["product_id"], trade["trade_id"]) for trade in event["trades"]]
-        if event["type"] == "snapshot":
-            assert 60 <= len(keys) <= 100
-            assert [int(key[1]) for key in keys] == sorted((int(key[1]) for key in keys), reverse=True)
-            healed += sum(key not in seen for key in keys)
-            repeated += sum(key in seen for key in keys)
-        else:
-            assert not seen & set(keys), line.text
-        seen |= set(keys)
-    # The first snapshots are new as a whole: 60 past trades of each product.
-    assert healed > 3 * 60
-    assert repeated > 0
-
-
-def test_every_trade_is_followed_by_the_update_of_its_level(either: Recording) -> None:
-    checked = 0
-    for lines in either.connections():
-        updates: dict[str, list[tuple[int, set[tuple[str, str]]]]] = defaultdict(list)
-        for _, event in events_of(lines, "l2_data"):
-            if event["type"] == "update":
-                touched = {(SIDES[update["side"]], update["price_level"]) for update in event["updates"]}
-                updates[event["product_id"]].append((ns(event["updates"][0]["event_time"]), touched))
-        for line, event in events_of(lines, "market_trades"):
-            for trade in event["trades"] if event["type"] == "update" else ():
-                time_ns = ns(trade["time"])
-                following = [touched for event_ns, touched in updates[trade["product_id"]] if event_ns >= time_ns]
-                assert (trade["side"], trade["price"]) in following[0], line.text
-                checked += 1
-    assert checked > 1000
-
-
-def test_candles_agree_with_the_trades(either: Recording) -> None:
-    said = {}
-    for _, event in events_of(either.lines, "candles"):
-        for candle in event["candles"]:
-            said[candle["product_id"], int(candle["start"])] = candle
-    buckets: dict[tuple[str, int], list[dict]] = defaultdict(list)
-    for product, trades in delivered_trades(either.lines).items():
-        for trade_id in sorted(trades):
-            buckets[product, ns(trades[trade_id]["time"]) // NS_PER_S // 300 * 300].append(trades[trade_id])
-    assert sorted(said) == sorted(buckets)
-    assert len({start for _, start in said}) >= 2
-    for key, trades_in_bucket in buckets.items():
-        prices = [Decimal(trade["price"]) for trade in trades_in_bucket]
-        expected = {
-            "open": prices[0],
-            "high": max(prices),
-            "low": min(prices),
-            "close": prices[-1],
-            "volume": sum(Decimal(trade["size"]) for trade in trades_in_bucket),
-        }
-        assert {name: Decimal(said[key][name]) for name in expected} == expected
-
-
-class PlainTape:
-    """What the trades of one product amount to, up to a time."""
-
-    def __init__(self, by_id: dict[int, dict]) -> None:
-        self._coming = [by_id[trade_id] for trade_id in sorted(by_id)][::-1]
-        self.traded = Decimal(0)
-        self.prices: list[Decimal] = []
-        self.last: dict = {}
-
-    def run(self, until_ns: int) -> None:
-        while self._coming and ns(self._coming[-1]["time"]) <= until_ns:
-            self.last = self._coming.pop()
-            self.traded += Decimal(self.last["size"])
-            self.prices.append(Decimal(self.last["price"]))
-
-
-def test_tickers_agree_with_the_trades(either: Recording) -> None:
-    tapes = {product: PlainTape(by_id) for product, by_id in delivered_trades(either.lines).items()}
-    older_volumes: dict[tuple[str, int], set[Decimal]] = defaultdict(set)
-    for line in either.lines:
-        if line.channel == "l2_data":
-            for event in line.message["events"]:
-                if event["type"] == "update":
-                    tapes[event["product_id"]].run(ns(event["updates"][0]["event_time"]))
-        elif line.channel == "ticker" and line.message["events"][0]["type"] == "update":
-            (ticker,) = line.message["events"][0]["tickers"]
-            tape = tapes[ticker["product_id"]]
-            assert ticker["price"] == tape.last["price"]
-            assert Decimal(ticker["low_52_w"]) < Decimal(ticker["low_24_h"]) <= min(tape.prices)
-            assert max(tape.prices) <= Decimal(ticker["high_24_h"]) < Decimal(ticker["high_52_w"])
-            bucket = ns(tape.last["time"]) // NS_PER_S // 300
-            older_volumes[ticker["product_id"], bucket].add(Decimal(ticker["volume_24_h"]) - tape.traded)
-    # What is older than the sample leaves the 24 hours bucket by bucket, and never changes within one.
-    assert all(len(volumes) == 1 for volumes in older_volumes.values())
-    for product in either.options.products:
-        older = [volume for key in sorted(older_volumes) if key[0] == product for volume in older_volumes[key]]
-        assert older == sorted(older, reverse=True)
-        assert older[-1] > 0
 
 
 def test_sequence_numbers_count_everything_but_errors(recording: Recording) -> None:
@@ -273,46 +63,6 @@ def test_connections_follow_each_other_after_a_pause(recording: Recording) -> No
     pauses_ms = [(later[0] - earlier[-1]) // 1_000_000 for earlier, later in pairwise(servers)]
     assert all(290 < pause_ms < 1210 for pause_ms in pauses_ms)
     assert len(set(pauses_ms)) == 4
-
-
-@pytest.mark.parametrize("length_ms", [500, 510, 520, 530])
-def test_held_updates_are_sent_before_anything_that_shows_them(length_ms: int) -> None:
-    start_ns = SampleOptions().start_ns
-    market = Market(instrument("SOL-USD"), seed=1, levels=50, rate_milli=100_000, start_ns=start_ns)
-    shape, end_ns = Shape(documented=True), start_ns + length_ms * 1_000_000
-    connection = Connection(0, (market,), shape, seed=1, start_ns=start_ns, end_ns=end_ns)
-    connection._draws = repeat(0)  # every update waits for the next one
-    lines = [checked(message.text) for message in connection.messages()]
-    held_by = [len(line.message["events"]) for line in lines if line.channel == "l2_data"]
-    assert held_by.count(2) > 10
-    assert held_by.count(1) > 1
-    book = PlainBook()
-    for line in lines:
-        for event in line.message["events"]:
-            if line.channel == "l2_data":
-                book.apply(event)
-            elif line.channel == "ticker":
-                (ticker,) = event["tickers"]
-                assert (Decimal(ticker["best_bid"]), Decimal(ticker["best_ask"])) == book.best()[::2]
-    assert book.best() == final_best(market)
-
-
-def final_best(market: Market) -> tuple[Decimal, ...]:
-    traded, bid, ask = market.instrument, market.book.best(BID), market.book.best(ASK)
-    texts = (
-        traded.price_text(bid.ticks),
-        traded.size_text(bid.lots),
-        traded.price_text(ask.ticks),
-        traded.size_text(ask.lots),
-    )
-    return tuple(Decimal(text) for text in texts)
-
-
-def test_rates_are_about_as_asked(recording: Recording) -> None:
-    updates = Counter(event["product_id"] for _, event in events_of(recording.lines, "l2_data"))
-    asked = recording.options.rate * recording.options.minutes * 60
-    for product in recording.options.products:
-        assert asked * 0.9 < updates[product] < asked * 1.05
 
 
 def test_snapshots_come_before_their_acknowledgement(recording: Recording) -> None:
