@@ -13,7 +13,7 @@ counters and the addresses of the output columns. Passing arrays instead costs a
 as seven arguments and counts references to it at every use.
 
 Positions are returned as -1 on failure. All kernels stand in this one file because Numba's on-disk cache notices a
-change only in the file of the function that it cached.
+change only in the file of the function that it has cached, `scan_block`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ N_SLOTS = 47
 M_LINE, M_CHANNEL, M_SERVER, M_NUMBER, M_CAPTURE, M_PRODUCT, MESSAGE_COLUMNS = range(7)
 E_MESSAGE, E_INDEX, E_FIRST_ROW, E_FIELDS = range(4)
 
-FLAGS = {"cache": True, "nogil": True, "error_model": "numpy"}
+FLAGS = {"nogil": True, "error_model": "numpy"}
 INLINE = {**FLAGS, "forceinline": True}
 
 
@@ -775,7 +775,7 @@ def line_end(p, i, size):
     return i
 
 
-@njit(**FLAGS)
+@njit(cache=True, **FLAGS)  # with everything that it calls
 def scan_block(p, i, size, line, c, event_counts, row_counts):
     """Scan whole lines of the `size` bytes at p from i on, where line number `line` begins.
 

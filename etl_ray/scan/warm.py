@@ -1,0 +1,34 @@
+"""Compiling the scanner ahead of time: it takes seconds once, and is kept on disk for later processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from etl_ray.scan import kernel
+from etl_ray.scan.parser import LineParser
+from etl_ray.scan.runs import RunTracker
+from etl_ray.venues import VENUES
+
+_LINE = (
+    b'{"channel":"heartbeats","timestamp":"2025-11-26T14:00:00Z","sequence_num":1,'
+    b'"events":[{"current_time":"2025-11-26 14:00:00 +0000 UTC","heartbeat_counter":1}]}\n'
+)
+
+
+def is_compiled() -> bool:
+    """Return whether an earlier process has left the compiled scanner on disk."""
+    folder = Path(kernel.scan_block.stats.cache_path)
+    return any(folder.glob("kernel.scan_block-*.nbi"))
+
+
+def warm_up() -> None:
+    """Compile everything that is compiled, or load it from disk."""
+    venue = next(iter(VENUES.values()))
+    parser = LineParser(venue, "float64", block_bytes=len(_LINE))
+    data = np.zeros(len(_LINE) + 64, np.uint8)
+    data[: len(_LINE)] = np.frombuffer(_LINE, np.uint8)
+    tracker = RunTracker()
+    for parsed in parser.parse(data, len(_LINE), 0):
+        tracker.assign(parsed.messages, len(parsed.symbols))
