@@ -1,8 +1,8 @@
 """The manifests under OUTPUT/_etl_ray: what is committed, and how a commit becomes visible.
 
 A run's files count only once manifest n + 1 is there, which is created by put-if-absent: of two runs one wins. Files
-that replace others wait in `runs/<id>/tables` until then; publishing moves them to their place, and an interrupted
-publishing is finished by whoever comes next.
+that replace others wait in `runs/<id>/tables-<n + 1>` until then; publishing moves them to their place, and an
+interrupted publishing is finished by whoever comes next.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Ledger:
         urls = sorted(info.url for info in found if info.url.endswith(".json"))
         return from_json(Manifest, storage.read_bytes(urls[-1]), storage.redact(urls[-1])) if urls else None
 
-    def waiting_room(self, run_id: str) -> str:
-        """Return where files of a run wait that replace others."""
-        return storage.join(self.own, "runs", run_id, "tables")
+    def waiting_room(self, run_id: str, number: int) -> str:
+        """Return where files of a run wait that replace others once manifest `number` is there."""
+        return storage.join(self.own, "runs", run_id, f"tables-{number:06d}")
 
     def commit(self, manifest: Manifest) -> None:
         """Make `manifest` the newest state; LockedError if another run was faster."""
@@ -108,7 +108,7 @@ class Ledger:
 
     def publish(self, manifest: Manifest, note: Callable[[str], None]) -> None:
         """Make the files of the newest manifest, and no others, stand in their places. Can be repeated at any time."""
-        waiting = self.waiting_room(manifest.run_id)
+        waiting = self.waiting_room(manifest.run_id, manifest.number)
         try:
             ready = {info.url for info in storage.list_files(waiting)}
         except ConfigError:

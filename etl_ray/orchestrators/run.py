@@ -107,6 +107,10 @@ class _Run:
         self._selection = Selection(self._channels(), config.products, config.start, config.end)
 
     @property
+    def _number(self) -> int:
+        return 1 if self._latest is None else self._latest.number + 1
+
+    @property
     def _processors(self) -> dict[str, tuple[ProcessorSpec, ...]]:
         return {
             name: tuple(ProcessorSpec(item.path, item.options) for item in channel.processors)
@@ -213,7 +217,7 @@ class _Run:
         in_place = self._latest is None and not self._ledger.table_files()
         options = BuildOptions(
             staging=self._staging,
-            output=self._ledger.output if in_place else self._ledger.waiting_room(self.id),
+            output=self._ledger.output if in_place else self._ledger.waiting_room(self.id, self._number),
             numbers=self._config.numbers,
             rows_per_group=self._config.staging.rows_per_group,
             selection=self._selection,
@@ -233,7 +237,7 @@ class _Run:
         for receipt in done.receipts:
             messages.update(receipt.messages)
         return Manifest(
-            number=1 if self._latest is None else self._latest.number + 1,
+            number=self._number,
             run_id=self.id,
             semantic=json.dumps(self._config.semantic(), sort_keys=True),
             start_ns=self._config.start,

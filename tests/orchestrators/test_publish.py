@@ -111,6 +111,19 @@ def test_what_a_dead_first_run_left_is_replaced_like_a_committed_output(
     assert strays_of(output) == []
 
 
+def test_what_a_dead_run_would_have_put_in_the_place_of_the_same_run_is_not_published(
+    sample_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(sample_dir, output_dir, **CUT)
+    with stopped_before(1, monkeypatch, of=("create_new",)), pytest.raises(StoppedError):
+        run(sample_dir, output_dir, **CUT, overwrite=True)
+    for path in output_dir.glob("level2/**/*.parquet"):
+        path.write_bytes(path.read_bytes()[::-1])
+    before = table_files_of(output_dir)
+    assert run(sample_dir, output_dir, **CUT).unchanged
+    assert table_files_of(output_dir) == before
+
+
 def test_a_run_that_finds_nothing_to_do_clears_what_dead_writers_left(sample_dir: Path, output_dir: Path) -> None:
     run(sample_dir, output_dir, **FEW)
     before = files_of(output_dir)
