@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from difflib import get_close_matches
+from math import isfinite
 from typing import Annotated, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -84,10 +86,19 @@ def _describe(model: type[BaseModel], error: ErrorDetails) -> tuple[KeyPath, str
     if kind == "problem":
         return path, f"{name}: {context['text']}"
     if kind == "extra_forbidden":
-        section = SECTIONS[str(path[0])] if len(path) > 1 else model
+        section = _section_at(path[:-1], model)
         return path, f"{name}: unknown key; {suggest(str(path[-1]), tuple(section.model_fields))}"
+    if kind == "missing":
+        return path, f"{name}: expected a value, found nothing"
     wanted = _EXPECTATIONS.get(kind, error["msg"]).format_map(context)
     return path, f"{name}: expected {wanted}, found {_show(error['input'])}"
+
+
+def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel]:
+    """Return the section that `path` leads to from `model`."""
+    if "processors" in path:
+        return ProcessorConfig
+    return SECTIONS[str(path[0])] if path else model
 
 
 _nested: ContextVar[bool] = ContextVar("_nested", default=False)
@@ -119,11 +130,23 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+def _scalar(value: object) -> object:
+    """Refuse what is no plain value; the union behind would tell it once for each of its types."""
+    if value is not None and not isinstance(value, str | int | float):
+        raise expected("true or false, a number, text or nothing", value)
+    if isinstance(value, float) and not isfinite(value):
+        raise expected("a finite number", value)
+    return value
+
+
+Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_scalar)]
+
+
 class ProcessorConfig(Section):
     """A processor of the user's own: `module:Class` and the keyword arguments to make it with."""
 
     path: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-    options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+    options: dict[str, Scalar] = Field(default_factory=dict)
 
 
 class ChannelConfig(Section):

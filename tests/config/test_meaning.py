@@ -12,6 +12,7 @@ from etl_ray.config import (
     CHANNELS,
     ChannelConfig,
     JobConfig,
+    ProcessorConfig,
     ResourcesConfig,
     StagingConfig,
     load_config,
@@ -94,12 +95,23 @@ def test_order_of_products_does_not_matter() -> None:
 def job_configs(draw: st.DrawFn) -> JobConfig:
     """Draw any valid config."""
     names = draw(st.lists(st.sampled_from(CHANNELS), unique=True, min_size=1))
+    scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+    processors = st.builds(
+        ProcessorConfig,
+        path=st.just("my_package.module:Class"),
+        options=st.dictionaries(st.text(), scalars, max_size=2),
+    )
     channels = {}
     for name in CHANNELS:
         allowed = [col for col in ("product_id", "date") if col in TABLES[name].names]
         cols = draw(st.none() | st.lists(st.sampled_from(allowed), unique=True).map(tuple))
         options = {"include_batch": draw(st.booleans())} if name == "ticker" else {}
-        channels[name] = ChannelConfig(enabled=name in names, partition_cols=cols, processor_options=options)
+        channels[name] = ChannelConfig(
+            enabled=name in names,
+            partition_cols=cols,
+            processor_options=options,
+            processors=draw(st.lists(processors, max_size=2).map(tuple)),
+        )
     times = st.none() | st.integers(1_262_304_000 * 10**9, 4_102_444_800 * 10**9)
     start, end = draw(times), draw(times)
     if start is not None and end is not None and start >= end:

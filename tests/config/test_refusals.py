@@ -60,6 +60,30 @@ REFUSED = {
         "channels:\n  level2:\n    processor_options: {depth: 5}\n",
         "3: channels.level2.processor_options.depth: channel level2 has no such processor option; known: none",
     ),
+    "unknown key of a processor": (
+        "channels:\n  ticker:\n    processors:\n    - {path: 'a:B', option: {}}\n",
+        "3: channels.ticker.processors.0.option: unknown key; did you mean 'options'? known: path, options",
+    ),
+    "processor without a path": (
+        "channels: {ticker: {processors: [{}]}}\n",
+        "1: channels.ticker.processors.0.path: expected a value, found nothing",
+    ),
+    "processor that is a number": (
+        "channels: {ticker: {processors: [1]}}\n",
+        "1: channels.ticker.processors.0: expected keys with values, found 1",
+    ),
+    "processors as text": (
+        "channels: {ticker: {processors: 'a:B'}}\n",
+        "1: channels.ticker.processors: expected a list, found 'a:B'",
+    ),
+    "option of a processor that is a list": (
+        "channels: {ticker: {processors: [{path: 'a:B', options: {x: [1]}}]}}\n",
+        "1: channels.ticker.processors.0.options.x: expected true or false, a number, text or nothing, found [1]",
+    ),
+    "option of a processor that is no number": (
+        "channels: {ticker: {processors: [{path: 'a:B', options: {x: .nan}}]}}\n",
+        "1: channels.ticker.processors.0.options.x: expected a finite number, found nan",
+    ),
     "option of the wrong type": (
         "channels:\n  ticker:\n    processors: [my.module]\n",
         "3: channels.ticker.processors.0.path: expected an import path such as package.module:Class, found 'my.module'",
@@ -228,6 +252,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (
             lambda: JobConfig(channels={1: {}}),
             f"channels.1: unknown channel; known: {CHANNEL_NAMES}",
+        ),
+        (
+            lambda: ChannelConfig(processors=[{"pat": "a:B"}]),
+            "processors.0.path: expected a value, found nothing; "
+            "processors.0.pat: unknown key; did you mean 'path'? known: path, options",
         ),
         (lambda: JobConfig.model_validate(3), "config: expected keys with values, found 3"),
     ],
