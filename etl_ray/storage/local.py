@@ -8,6 +8,7 @@ import glob
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,17 +51,20 @@ def _walk(root: Path) -> Iterator[FileInfo]:
 
     visited: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
-        status = os.stat(folder)  # noqa: PTH116  # a Path per folder costs more than the call
+        status = os.stat(folder)  # noqa: PTH116  # as below
         if (status.st_dev, status.st_ino) in visited:
             folders.clear()  # a symbolic link that leads back
             continue
         visited.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            path = Path(folder, name)
+            path = f"{folder.rstrip('/')}/{name}"  # a Path costs more than all the rest
+            if name.startswith("."):
+                continue
             with suppress(FileNotFoundError):  # gone since the directory was read, or a dangling link
-                if not name.startswith(".") and path.is_file():
-                    yield info(path)
+                status = os.stat(path)  # noqa: PTH116
+                if stat.S_ISREG(status.st_mode):
+                    yield FileInfo(path, status.st_size, str(status.st_mtime_ns))
 
 
 def temporary_name() -> str:
