@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 from etl_ray import __version__, storage
 from etl_ray.config import JobConfig
-from etl_ray.errors import ConfigError, WrongInputError
+from etl_ray.errors import WrongInputError
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
 from etl_ray.orchestrators.engines import Engine, choose_engine
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
-from etl_ray.orchestrators.normalize import NormalizeOptions, receipt_url
+from etl_ray.orchestrators.normalize import NormalizeOptions
 from etl_ray.orchestrators.receipts import Counts, Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_run
+from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.work import read_built, read_receipt
@@ -171,7 +172,7 @@ class _Run:
             max_line_bytes=staging.max_line_bytes,
             staging=self._staging,
         )
-        receipts = self._earlier_receipts(units)
+        receipts = earlier_receipts(units, self._staging, self._progress.note)
         counts = sum((receipt.counts for receipt in receipts.values()), Counts())
         todo = {unit.name: unit for unit in units if unit.name not in receipts}
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
@@ -190,19 +191,6 @@ class _Run:
         self._check_input(counts)
         counts.check("the run")
         return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
-
-    def _earlier_receipts(self, units: Sequence[Unit]) -> dict[str, Receipt]:
-        """Return the receipts of units that a run of the same id has finished before it died."""
-        try:
-            found = {info.url for info in storage.list_files(storage.join(self._staging, "receipts"))}
-        except ConfigError:
-            return {}
-        urls = {unit.name: receipt_url(self._staging, unit.name) for unit in units}
-        return {
-            name: read_receipt(storage.read_bytes(url), storage.redact(url))
-            for name, url in urls.items()
-            if url in found
-        }
 
     def _check_input(self, counts: Counts) -> None:
         if 2 * counts.rejects > counts.lines:

@@ -26,12 +26,12 @@ def stopped_before(step: int, monkeypatch: pytest.MonkeyPatch, *, of: tuple[str,
     left = step
 
     def counted(function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: object) -> None:
+        def call(*arguments: object, **options: object) -> None:
             nonlocal left
             left -= 1
             if left <= 0:
                 raise StoppedError
-            function(*arguments)
+            function(*arguments, **options)
 
         return call
 
@@ -49,8 +49,8 @@ def test_a_glob_never_sees_a_row_twice_while_files_are_replaced_by_others_of_ano
     seen: list[int] = []
 
     def watched(function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: object) -> None:
-            function(*arguments)
+        def call(*arguments: object, **options: object) -> None:
+            function(*arguments, **options)
             visible = places_of(output_dir, "level2")
             assert len(visible) == len(set(visible))
             assert set(visible) <= old
@@ -94,11 +94,11 @@ def test_what_a_dead_first_run_left_is_replaced_like_a_committed_output(
     old = set(places_of(output, "level2"))
 
     def checked(function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: object) -> None:
+        def call(*arguments: object, **options: object) -> None:
             visible = places_of(output, "level2")
             assert len(visible) == len(set(visible))
             assert set(visible) <= old
-            function(*arguments)
+            function(*arguments, **options)
 
         return call
 
