@@ -15,6 +15,7 @@ from etl_ray.summary import RunSummary
 logger = logging.getLogger(__name__)
 
 _SLOW_SHARE = 0.05
+_SLOW_LINES = 1_000  # in a small input a few odd lines are a large share and cost nothing
 _BYTES_PER_MB = 1_000_000
 _PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 
@@ -90,7 +91,7 @@ def warn(summary: RunSummary, *, strict: bool) -> None:
         logger.warning("damaged segment: %s", segment)
     for finding in summary.findings:
         logger.warning("%s%s", "--strict: " if strict else "", finding)
-    if summary.slow_lines > _SLOW_SHARE * summary.lines:
+    if summary.slow_lines >= _SLOW_LINES and summary.slow_lines > _SLOW_SHARE * summary.lines:
         share = _share(summary.slow_lines, summary.lines)
         logger.warning(
             "%s of the lines took the slow parser: this input has a shape that the fast one does not know", share

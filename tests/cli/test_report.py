@@ -92,14 +92,19 @@ def test_brackets_in_names_are_no_markup(jobs: FakeJobs, etl_ray: Execute) -> No
     assert re.search(r"^Messages  \[red\]x 1 *$", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("slow", "warned"), [(4_123, False), (4_124, True)])
-def test_many_slow_lines_are_a_warning(slow: int, warned: bool, jobs: FakeJobs, etl_ray: Execute) -> None:
-    jobs.summary = replace(SUMMARY, slow_lines=slow)
+@pytest.mark.parametrize(
+    ("slow", "lines", "share"),
+    [(4_123, 82_460, None), (4_124, 82_460, "5.0 %"), (999, 1_000, None), (1_000, 1_000, "100.0 %")],
+)
+def test_many_slow_lines_are_a_warning(
+    slow: int, lines: int, share: str | None, jobs: FakeJobs, etl_ray: Execute
+) -> None:
+    jobs.summary = replace(SUMMARY, slow_lines=slow, lines=lines)
     warning = (
-        "etl-ray: warning: 5.0 % of the lines took the slow parser: "
+        f"etl-ray: warning: {share} of the lines took the slow parser: "
         "this input has a shape that the fast one does not know\n"
     )
-    assert etl_ray("run", "IN", "OUT", "--quiet").err == (warning if warned else "")
+    assert etl_ray("run", "IN", "OUT", "--quiet").err == ("" if share is None else warning)
 
 
 def test_no_rows_at_all_is_a_warning(jobs: FakeJobs, etl_ray: Execute) -> None:
