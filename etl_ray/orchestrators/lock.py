@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from etl_ray import storage
 from etl_ray.errors import LockedError
+from etl_ray.storage.failures import reporting
 
 
 @contextmanager
@@ -20,9 +21,12 @@ def exclusive(own: str) -> Iterator[None]:
         yield
         return
     path = storage.local_path(own) / "lock"
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(f"another run is writing to {path.parent.parent}; wait until it has ended") from None
+    with ExitStack() as held:
+        with reporting("lock", str(path)):
+            file = held.enter_context(path.open("a"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found = f"another run is writing to {path.parent.parent}; wait until it has ended"
+                raise LockedError(found) from None
         yield
