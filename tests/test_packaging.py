@@ -22,7 +22,9 @@ SLOW_TO_IMPORT = {"duckdb", "fsspec", "numba", "numpy", "pandas", "polars", "pya
 
 # Put together from pieces, so that this file does not find itself. Ray's container images live in /home/ray.
 REGISTRY_HOST = re.compile("|".join([r"pypi" + r"\.org", r"python" + r"hosted\.org", r"npm" + r"js\.(org|com)"]))
-MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(" + "|".join(["work", "root", "Users", "home(?!/ray\\b)"]) + r")/\w")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~/-])/(" + "|".join([r"work/\w", r"root/\.", r"Users/\w", r"home/(?!ray\b)\w"]) + ")"
+)
 
 
 def constraints() -> list[str]:
