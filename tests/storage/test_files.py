@@ -83,9 +83,9 @@ def test_a_name_with_the_characters_of_a_glob_is_a_name_first(root: str) -> None
 
 
 def test_listings_are_not_kept_from_earlier_calls() -> None:
-    fs, path = remote.filesystem("memory://root/x")
+    fs, path = remote.filesystem("memory://top/x")
 
-    assert (fs.storage_options, path) == ({"use_listings_cache": False}, "/root/x")  # type: ignore[attr-defined]
+    assert (fs.storage_options, path) == ({"use_listings_cache": False}, "/top/x")  # type: ignore[attr-defined]
 
 
 def test_a_version_changes_with_the_content(root: str) -> None:
