@@ -6,8 +6,8 @@ import gzip
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-import zstandard
 
 from etl_ray.tables import Numbers
 from tests.reference import read_segments, reference
@@ -210,8 +210,8 @@ def test_connections_go_on_over_segments(input_dir: Path) -> None:
 def test_segments_are_found_unpacked_and_ordered(input_dir: Path) -> None:
     (input_dir / "deep" / ".hidden").mkdir(parents=True)
     (input_dir / "s2.ndjson").write_bytes(b"two")
-    packed = zstandard.ZstdCompressor()
-    (input_dir / "deep" / "s1.ndjson.zst").write_bytes(packed.compress(b"on") + packed.compress(b"e"))
+    frames = [pa.compress(part, codec="zstd", asbytes=True) for part in (b"on", b"e")]
+    (input_dir / "deep" / "s1.ndjson.zst").write_bytes(b"".join(frames))
     (input_dir / "deep" / "s10.ndjson.gz").write_bytes(gzip.compress(b"te") + gzip.compress(b"n"))
     for passed_over in ("truth.csv", ".s3.ndjson", "deep/.hidden/s4.ndjson", "s5.ndjson.tmp", "s6.json"):
         (input_dir / passed_over).write_bytes(b"none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _MAX_OPEN_RUNS = 1024
 
@@ -15,12 +15,10 @@ class _Series:
     last: int = 0
     latest: int = 0
     """Position of its latest message among all messages."""
-    products: set[str | None] = field(default_factory=set)
 
-    def carry(self, sequence_num: int, product: str | None, position: int) -> None:
+    def carry(self, sequence_num: int, position: int) -> None:
         """Add a message."""
         self.last, self.latest = sequence_num, position
-        self.products.add(product)
 
 
 class Connections:
@@ -29,27 +27,35 @@ class Connections:
     def __init__(self) -> None:
         self._connections: list[_Series] = []
         self._open_runs: list[tuple[_Series, _Series]] = []  # each with its connection
+        self._latest_of: dict[str, tuple[_Series, _Series]] = {}
+        """By product: the run and the connection of its latest message."""
         self._position = 0
 
     def assign(self, sequence_num: int, product: str | None, place: str) -> str:
         """Return the connection's id of the next message; `place` is its segment:line, `product` its first one."""
         run, connection = self._extend(sequence_num, product) or self._open(sequence_num, product, place)
         self._position += 1
-        run.carry(sequence_num, product, self._position)
-        connection.carry(sequence_num, product, self._position)
+        run.carry(sequence_num, self._position)
+        connection.carry(sequence_num, self._position)
+        if product is not None:
+            self._latest_of[product] = (run, connection)
         return connection.id
 
     def _extend(self, sequence_num: int, product: str | None) -> tuple[_Series, _Series] | None:
         extended = [pair for pair in self._open_runs if pair[0].last == sequence_num - 1 and sequence_num != 0]
-        carrying = [pair for pair in extended if product is not None and product in pair[0].products]
-        return max(carrying or extended, key=lambda pair: pair[0].latest, default=None)
+        holding = [pair for pair in extended if product is not None and self._holds(pair[0], product)]
+        return max(holding or extended, key=lambda pair: pair[0].latest, default=None)
+
+    def _holds(self, run: _Series, product: str) -> bool:
+        latest = self._latest_of.get(product)
+        return latest is not None and latest[0] is run
 
     def _open(self, sequence_num: int, product: str | None, place: str) -> tuple[_Series, _Series]:
-        below = [
-            connection
-            for connection in self._connections
-            if connection.last < sequence_num and (product is None or product in connection.products)
-        ]
+        if product is None:
+            candidates = self._connections
+        else:
+            candidates = [self._latest_of[product][1]] if product in self._latest_of else []
+        below = [connection for connection in candidates if connection.last < sequence_num]
         connection = max(below, key=lambda one: (one.last, one.latest), default=None)
         if connection is None:  # always for number 0: no number is below it
             connection = _Series(place)

@@ -95,6 +95,7 @@ def reference(
     start_ns: int | None = None,
     end_ns: int | None = None,
     numbers: Numbers = "float64",
+    max_line_bytes: int = 64_000_000,
 ) -> Reference:
     """Return what a run over `paths` must write; `channels` are wire names and "errors"."""
     if channels is not None:
@@ -103,7 +104,7 @@ def reference(
         if unknown:
             raise ValueError(f"unknown channels {sorted(unknown)}")
     delivered = None if products is None else frozenset(_delivered(product) for product in products)
-    run = _Run(Selection(channels, delivered, start_ns, end_ns), numbers)
+    run = _Run(Selection(channels, delivered, start_ns, end_ns), numbers, max_line_bytes)
     for identity, raw in read_segments(paths):
         run.counts.bytes += len(raw)
         for number, offset, line in split_lines(raw):
@@ -123,8 +124,9 @@ def _delivered(product: str) -> str:
 
 
 class _Run:
-    def __init__(self, selection: Selection, numbers: Numbers) -> None:
+    def __init__(self, selection: Selection, numbers: Numbers, max_line_bytes: int) -> None:
         self.selection = selection
+        self.max_line_bytes = max_line_bytes
         self.decimal = numbers == "decimal"
         self.tables: dict[str, list[Row]] = {name: [] for name in TABLES}
         self.counts = Counts()
@@ -134,6 +136,11 @@ class _Run:
     def add_line(self, segment: str, number: int, offset: int, line: bytes) -> None:
         """Count a line and add its rows."""
         self.counts.lines += 1
+        if len(line) > self.max_line_bytes:
+            self.counts.rejected += 1
+            seen = _reject(segment, number, offset, line[:_MAX_RAW_BYTES], "too long")
+            self.tables["rejects"].append(seen | {"raw": None} | _extent(line))
+            return
         if not line.strip(b" \t\r"):
             self.counts.blank += 1
             return
@@ -201,12 +208,15 @@ def _reject(segment: str, number: int, offset: int, line: bytes, reason: str) ->
         "segment": segment,
         "line": number,
         "byte_offset": offset,
-        "length": len(line),
-        "sha256": hashlib.sha256(line).hexdigest(),
+        **_extent(line),
         "channel": names[0] if names else None,
         "reason": reason,
         "raw": line[:_MAX_RAW_BYTES] if is_public else None,
     }
+
+
+def _extent(line: bytes) -> Row:
+    return {"length": len(line), "sha256": hashlib.sha256(line).hexdigest()}
 
 
 def _date_in_name(segment: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import zstandard
+import pyarrow as pa
 
 _SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 _MARK = b"\xef\xbb\xbf"
@@ -51,5 +50,7 @@ def _unpack(path: Path) -> bytes:
     if path.suffix == ".gz":
         return gzip.decompress(packed)
     if path.suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed), read_across_frames=True).read()
+        with pa.input_stream(pa.BufferReader(packed), compression="zstd") as stream:
+            unpacked: bytes = stream.read()
+        return unpacked
     return packed
