@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
@@ -65,8 +66,8 @@ def _figures(summary: RunSummary) -> Table:
         f"{summary.lines:,} = {summary.accepted:,} accepted + {summary.ignored:,} ignored + "
         f"{summary.out_of_range:,} out of range + {summary.blank:,} blank + {summary.rejects:,} rejected",
     )
-    messages = ", ".join(f"{channel} {count:,}" for channel, count in summary.messages.items())
-    grid.add_row("Messages", messages or "none")
+    messages = [f"{channel} {count:,}" for channel, count in summary.messages.items()]
+    grid.add_row("Messages", Columns(messages or ["none"], padding=(0, 2)))
     if summary.rejects:
         grid.add_row("Rejected", f"{summary.rejects:,} lines; the table rejects says where each is and why")
     damaged = f", {len(summary.damaged):,} damaged" if summary.damaged else ""

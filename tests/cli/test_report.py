@@ -35,7 +35,7 @@ def test_summary(jobs: FakeJobs, etl_ray: Execute) -> None:
         "│ rejects       │         2 │     1 │ rejects/date=*                    │",
         "└───────────────┴───────────┴───────┴───────────────────────────────────┘",
         "Lines     82,460 = 82,450 accepted + 5 ignored + 1 out of range + 2 blank + 2 rejected",
-        "Messages  l2_data 12,963, market_trades 34,418, heartbeats 651, user 5",
+        "Messages  l2_data 12,963  market_trades 34,418  heartbeats 651  user 5",
         "Rejected  2 lines; the table rejects says where each is and why",
         "Segments  4",
         "Speed     48.1 MB in 0.8 s, 57.3 MB/s",
