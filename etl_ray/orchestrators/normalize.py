@@ -68,8 +68,7 @@ class Normalizer:
             unit=unit.name,
             counts=account.counts + Counts(bytes=_unpacked_bytes(unit, end)),
             messages=dict(sorted(account.messages.items())),
-            runs=tracker.runs(self._parser.symbols),
-            recency=tracker.recency(),
+            runs=tracker.result(self._parser.symbols),
             files=files,
             damage=damage,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from etl_ray.scan.runs import Run
+from etl_ray.scan.runs import UnitRuns
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Receipt:
     unit: str
     counts: Counts
     messages: Mapping[str, int]
-    runs: tuple[Run, ...]
-    recency: tuple[int, ...]
+    runs: UnitRuns
     files: tuple[StagedFile, ...]
     damage: str | None

@@ -73,7 +73,7 @@ def stitch(
     for unit, receipt in zip(units, receipts, strict=True):
         if unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
-        connections = joiner.join(receipt.runs, receipt.recency, _place(segment, line_offset))
+        connections = joiner.join(receipt.runs, _place(segment, line_offset))
         for file in receipt.files:
             source = Source(file.path, segment, line_offset, connections)
             for index, group in enumerate(file.groups):

@@ -76,7 +76,7 @@ class RawParser(BaseProcessor):
         tracker = RunTracker()
         runs = [tracker.assign(parsed.messages, len(parsed.symbols)) for parsed in found]
         symbols = found[-1].symbols if found else ()
-        words = joiner.join(tracker.runs(symbols), tracker.recency(), places.name)
+        words = joiner.join(tracker.result(symbols), places.name)
         for parsed, run in zip(found, runs, strict=True):
             for table, rows in parsed.rows.items():
                 if table in self._tables and len(rows):

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from etl_ray.scan.runs import MAX_OPEN_RUNS, Run
+from etl_ray.scan.runs import MAX_OPEN_RUNS, Run, UnitRuns
 
 
 @dataclass
 class _Connection:
     id: str
     last: int
-    products: set[str]
 
 
 @dataclass
 class _OpenRun:
     connection: _Connection
     last: int
-    products: set[str] = field(default_factory=set)
 
 
 class ConnectionJoiner:
@@ -31,34 +29,33 @@ class ConnectionJoiner:
     def __init__(self) -> None:
         self.connections = self.holes = self.missing = 0
         self._open: list[_OpenRun] = []  # the most recently extended first
+        self._owners: dict[str, _OpenRun] = {}  # by product: the run that holds its latest message
 
-    def join(self, runs: tuple[Run, ...], recency: tuple[int, ...], place: Callable[[int], str]) -> tuple[str, ...]:
+    def join(self, unit: UnitRuns, place: Callable[[int], str]) -> tuple[str, ...]:
         """Return the connection of each run of the next unit; `place` names a line that is counted within it."""
         joined: list[_OpenRun] = []
         untouched = list(self._open)
-        for run in runs:
+        for run in unit.runs:
             found = self._continued(run, untouched)
             if found is None:
                 connection = self._behind_hole(run, untouched, joined)
                 if connection is None:
                     self.connections += 1
-                    connection = _Connection(place(run.first_line), run.first_number, set())
+                    connection = _Connection(place(run.first_line), run.first_number)
                 found = _OpenRun(connection, run.first_number)
             else:
                 untouched.remove(found)
-            found.products.update(run.products)
-            found.connection.products.update(run.products)
             joined.append(found)
-        for index, run in enumerate(runs):
+        for index, run in enumerate(unit.runs):
             joined[index].last = run.last_number
-        for index in reversed(recency):
-            joined[index].connection.last = runs[index].last_number
-        self._open = [joined[index] for index in recency] + untouched
+        for index in reversed(unit.recency):
+            joined[index].connection.last = unit.runs[index].last_number
+        self._open = [joined[index] for index in unit.recency] + untouched
         del self._open[MAX_OPEN_RUNS:]
+        self._owners.update({product: joined[index] for product, index in unit.owners.items()})
         return tuple(run.connection.id for run in joined)
 
-    @staticmethod
-    def _continued(run: Run, untouched: list[_OpenRun]) -> _OpenRun | None:
+    def _continued(self, run: Run, untouched: list[_OpenRun]) -> _OpenRun | None:
         """Return the open run of an earlier unit that `run` continues.
 
         Runs that this unit has extended already are no candidates: the unit would have found them itself.
@@ -66,11 +63,11 @@ class ConnectionJoiner:
         if run.first_number == 0:
             return None
         candidates = [other for other in untouched if other.last == run.first_number - 1]
-        carrying = [other for other in candidates if run.product is None or run.product in other.products]
-        return next(iter(carrying or candidates), None)
+        owner = self._owners.get(run.product) if run.product is not None and run.owner is None else None
+        return next((other for other in candidates if other is owner), next(iter(candidates), None))
 
     def _behind_hole(self, run: Run, untouched: list[_OpenRun], joined: list[_OpenRun]) -> _Connection | None:
-        """Return the connection that `run`, which continues no run, belongs to."""
+        """Return the connection that `run`, which continues no run, joins."""
         if run.first_number == 0:
             return None
         # Each connection once, with its last number at that time: that of its most recently extended run.
@@ -79,13 +76,16 @@ class ConnectionJoiner:
             reached.setdefault(id(joined[index].connection), (joined[index].connection, last))
         for other in untouched:
             reached.setdefault(id(other.connection), (other.connection, other.connection.last))
-        best: tuple[_Connection, int] | None = None
-        for connection, last in reached.values():
-            fits = last < run.first_number and (run.product is None or run.product in connection.products)
-            if fits and (best is None or last > best[1]):
-                best = (connection, last)
-        if best is None:
+        if run.product is not None:
+            owner = joined[run.owner] if run.owner is not None else self._owners.get(run.product)
+            known = None if owner is None else reached.get(id(owner.connection))
+            candidates = [] if known is None else [known]
+        else:
+            candidates = list(reached.values())
+        below = [candidate for candidate in candidates if candidate[1] < run.first_number]
+        if not below:
             return None
+        connection, last = max(below, key=lambda candidate: candidate[1])  # of equal ones the first: the most recent
         self.holes += 1
-        self.missing += run.first_number - best[1] - 1
-        return best[0]
+        self.missing += run.first_number - last - 1
+        return connection

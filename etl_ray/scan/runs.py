@@ -7,10 +7,10 @@ other runs had come when it was opened.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from etl_ray.venues.rows import NULL, Int32s, Int64s, Messages
@@ -23,86 +23,95 @@ MAX_REMEMBERED = 64
 class Run:
     """A run as its unit saw it.
 
-    `first_line` counts from 1 within the unit. `products` are all first products of its messages, `product` that of
-    its first message. `others` are (run, last number) of the runs open when it was opened, the most recently extended
-    first.
+    `first_line` counts from 1 within the unit. `product` is the first product of its first message, `owner` the run
+    that held the latest message of that product before, if the unit had any. `others` are (run, last number) of the
+    runs open when it was opened, the most recently extended first.
     """
 
     first_line: int
     first_number: int
     last_number: int
     product: str | None
-    products: tuple[str, ...]
+    owner: int | None
     others: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class UnitRuns:
+    """All runs of a unit, in the order in which they were opened.
+
+    `recency` are the open ones, the most recently extended first; `owners` maps each first product to the run that
+    holds its latest message.
+    """
+
+    runs: tuple[Run, ...]
+    recency: tuple[int, ...]
+    owners: Mapping[str, int]
 
 
 class RunTracker:
     """Assigns the messages of a unit to runs, block after block."""
 
     def __init__(self) -> None:
-        self._last = np.zeros(0, np.int64)
-        self._carried = np.zeros((0, 0), np.bool_)
+        self._last = np.zeros(16, np.int64)
+        self._owner = np.zeros(0, np.int32)
         self._recent = np.zeros(MAX_OPEN_RUNS, np.int32)
         self._state = np.zeros(2, np.int64)  # runs so far, open runs
-        self._first: list[tuple[int, int, int]] = []
+        self._first: list[tuple[int, int, int, int | None]] = []
         self._others: list[tuple[tuple[int, int], ...]] = []
 
     def assign(self, messages: Messages, n_symbols: int) -> Int32s:
         """Return the run of each message, -1 where a private message has no valid number."""
-        self._grow(len(self._last), n_symbols)
+        if n_symbols > len(self._owner):
+            fresh = np.full(n_symbols - len(self._owner), -1, np.int32)
+            self._owner = np.concatenate([self._owner, fresh])
         run = np.empty(len(messages), np.int32)
         at = 0
         while at < len(messages):
             at = _extend(
-                messages.sequence_num, messages.product, at, self._last, self._carried, self._recent, self._state, run
+                messages.sequence_num, messages.product, at, self._last, self._owner, self._recent, self._state, run
             )
             if at < len(messages):
-                self._open(messages, at, n_symbols)
-                run[at] = self._state[0] - 1
+                run[at] = self._open(int(messages.line[at]), int(messages.sequence_num[at]), int(messages.product[at]))
                 at += 1
         return run
 
-    def runs(self, symbols: tuple[str, ...]) -> tuple[Run, ...]:
-        """Return all runs of the unit, in the order in which they were opened."""
-        return tuple(
+    def result(self, symbols: tuple[str, ...]) -> UnitRuns:
+        """Return the runs of the unit, whose products are `symbols`."""
+        runs = tuple(
             Run(
                 first_line=line,
                 first_number=number,
                 last_number=int(self._last[index]),
                 product=None if product < 0 else symbols[product],
-                products=tuple(symbols[symbol] for symbol in np.flatnonzero(self._carried[index])),
-                others=others,
+                owner=owner,
+                others=self._others[index],
             )
-            for index, ((line, number, product), others) in enumerate(zip(self._first, self._others, strict=True))
+            for index, (line, number, product, owner) in enumerate(self._first)
+        )
+        return UnitRuns(
+            runs=runs,
+            recency=tuple(int(run) for run in self._recent[: self._state[1]]),
+            owners={symbols[symbol]: int(run) for symbol, run in enumerate(self._owner) if run >= 0},
         )
 
-    def recency(self) -> tuple[int, ...]:
-        """Return the open runs, the most recently extended first."""
-        return tuple(int(run) for run in self._recent[: self._state[1]])
-
-    def _open(self, messages: Messages, at: int, n_symbols: int) -> None:
+    def _open(self, line: int, number: int, product: int) -> int:
+        """Open a run with a message; return the run."""
         index, n_open = int(self._state[0]), int(self._state[1])
-        number, product = int(messages.sequence_num[at]), int(messages.product[at])
         recent = self._recent[: min(n_open, MAX_REMEMBERED)]
         self._others.append(tuple((int(run), int(self._last[run])) for run in recent))
-        self._first.append((int(messages.line[at]), number, product))
+        owner = int(self._owner[product]) if product >= 0 else -1
+        self._first.append((line, number, product, owner if owner >= 0 else None))
         if index == len(self._last):
-            self._grow(max(16, 2 * index), n_symbols)
+            self._last = np.concatenate([self._last, np.zeros(index, np.int64)])
         self._last[index] = number
         if product >= 0:
-            self._carried[index, product] = True
+            self._owner[product] = index
         kept = min(n_open, MAX_OPEN_RUNS - 1)
         self._recent[1 : kept + 1] = self._recent[:kept].copy()
         self._recent[0] = index
         self._state[:] = index + 1, kept + 1
-
-    def _grow(self, runs: int, symbols: int) -> None:
-        known_runs, known_symbols = self._carried.shape
-        if runs > known_runs or symbols > known_symbols:
-            carried = np.zeros((max(runs, known_runs), max(symbols, known_symbols)), np.bool_)
-            carried[:known_runs, :known_symbols] = self._carried
-            self._carried = carried
-            self._last = np.concatenate([self._last, np.zeros(len(carried) - known_runs, np.int64)])
+        return index
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -111,7 +120,7 @@ def _extend(  # noqa: PLR0913, PLR0917 (compiled code takes arrays)
     products: Int32s,
     at: int,
     last: Int64s,
-    carried: npt.NDArray[np.bool_],
+    owner: Int32s,
     recent: Int32s,
     state: Int64s,
     run: Int32s,
@@ -127,7 +136,7 @@ def _extend(  # noqa: PLR0913, PLR0917 (compiled code takes arrays)
             for k in range(state[1]):
                 candidate = recent[k]
                 if last[candidate] == number - 1:
-                    if product < 0 or carried[candidate, product]:
+                    if product < 0 or owner[product] == candidate:
                         found = k
                         break
                     if found < 0:
@@ -140,6 +149,6 @@ def _extend(  # noqa: PLR0913, PLR0917 (compiled code takes arrays)
         recent[0] = index
         last[index] = number
         if product >= 0:
-            carried[index, product] = True
+            owner[product] = index
         run[m] = index
     return len(numbers)
