@@ -64,6 +64,9 @@ def _failures() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, *(cast(type[Exception], getattr(module, name)) for module, name in loaded))
 
 
+_WRITE_BYTES = 1 << 20
+
+
 class Reader(io.RawIOBase):
     """A file open for reading whose failures are StorageErrors."""
 
@@ -105,11 +108,15 @@ class Reader(io.RawIOBase):
 
 
 class Writer(io.RawIOBase):
-    """A file open for writing whose failures are StorageErrors. Who opened the inner file closes it."""
+    """A file open for writing whose failures are StorageErrors. Who opened the inner file drains and closes it.
+
+    Small writes, of which Parquet makes thousands, are put together.
+    """
 
     def __init__(self, url: str, inner: BinaryIO) -> None:
         self._url = url
         self._inner = inner
+        self._waiting = bytearray()
 
     def writable(self) -> bool:
         """Say yes."""
@@ -117,9 +124,21 @@ class Writer(io.RawIOBase):
 
     def write(self, data: Buffer) -> int:
         """Write all of `data`."""
+        view = memoryview(data).cast("B")
+        if len(self._waiting) + len(view) < _WRITE_BYTES:
+            self._waiting += view
+        else:
+            self.drain()
+            with reporting("write", self._url):
+                self._inner.write(view)
+        return len(view)
+
+    def drain(self) -> None:
+        """Hand on what waits."""
         with reporting("write", self._url):
-            return self._inner.write(data)
+            self._inner.write(self._waiting)
+        self._waiting.clear()
 
     def tell(self) -> int:
         """Return the number of bytes written."""
-        return self._inner.tell()
+        return self._inner.tell() + len(self._waiting)

@@ -99,7 +99,9 @@ def write(url: str, *, durable: bool) -> Iterator[Writer]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("xb")
     try:
-        yield Writer(url, file)
+        writer = Writer(url, file)
+        yield writer
+        writer.drain()
         with reporting("write", url):
             file.flush()
             if durable:

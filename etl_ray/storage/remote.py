@@ -98,7 +98,9 @@ def write(url: str) -> Iterator[Writer]:
     """Open a file that is uploaded when the block ends without an exception."""
     # The bytes wait on local disk: fsspec's own writers finish the upload also when the block fails.
     with tempfile.NamedTemporaryFile(prefix="etl-ray-") as file:
-        yield Writer(url, cast(BinaryIO, file))
+        writer = Writer(url, cast(BinaryIO, file))
+        yield writer
+        writer.drain()
         with reporting("write", url):
             file.flush()
             fs, path = filesystem(url)
