@@ -177,9 +177,8 @@ def test_connections_prefer_the_carrier_then_the_most_recent() -> None:
     assert connections.assign(9, "C", "s:7") == "s:1"
     assert connections.assign(9, "D", "s:8") == "s:8"
     assert connections.assign(9, None, "s:9") == "s:2"  # behind a hole: 9 is not below 9
-    assert connections.assign(3, "C", "s:10") == "s:1"  # its run goes on
-    assert connections.assign(11, "C", "s:11") == "s:1"
-    assert connections.assign(4, "A", "s:12") == "s:1"
+    assert connections.assign(3, "B", "s:10") == "s:2"  # the run of s:1 was extended later, but B is of s:2
+    assert connections.assign(8, "D", "s:11") == "s:11"  # D is of s:8, which is at 9
 
 
 def test_only_so_many_runs_are_open() -> None:
@@ -192,7 +191,7 @@ def test_only_so_many_runs_are_open() -> None:
         return connections.assign(8, "C", "u:1"), connections.assign(6, "C", "u:2")
 
     assert places(1_022) == ("s:2", "s:1")
-    assert places(1_023) == ("s:2", "t:1022")
+    assert places(1_023) == ("s:2", "u:2")
 
 
 def test_connections_go_on_over_segments(input_dir: Path) -> None:

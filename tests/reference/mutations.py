@@ -48,7 +48,7 @@ _WORDS = (
 ).split(" ")
 _OTHERS: list[Json] = [None, True, False, 0, 1, -1, 7, 1.5, 2**63 - 1, 2**63, 2**64, 1764165600, 1262303999, "", " "]
 _NESTED: list[Json] = [[], {}, ["x"], [{}], {"x": []}]
-_VALUES: tuple[list[Json], ...] = ([*_NUMBERS], [*_TIMES], [*_GO_TIMES], [*_WORDS], _OTHERS, _NESTED)
+_KINDS: tuple[list[Json], ...] = ([*_NUMBERS], [*_TIMES], [*_GO_TIMES], [*_WORDS], _OTHERS, _NESTED)
 _KEYS = (
     "channel",
     "data",
@@ -114,7 +114,8 @@ def _change_inside(random: Random, value: Json) -> None:
         if isinstance(value, dict) and value:
             if random.random() < 0.3:
                 _shuffle(random, value)
-            key = random.choice(list(value))
+            nested = [key for key, inner in value.items() if isinstance(inner, dict | list) and inner]
+            key = random.choice(nested if nested and random.random() < 0.8 else list(value))
             inner = value[key]
             if not isinstance(inner, dict | list) or random.random() < 0.1:
                 _change_entry(random, value, key)
@@ -131,23 +132,32 @@ def _change_inside(random: Random, value: Json) -> None:
 
 
 def _change_entry(random: Random, value: dict[str, Json], key: str) -> None:
-    kind = random.randrange(8)
+    kind = random.randrange(12)
     if kind == 0:
         del value[key]
     elif kind == 1:
         value[random.choice(_KEYS)] = value.pop(key)
     elif kind == 2:
         value[random.choice(_KEYS)] = _any(random)
+    elif kind == 3:
+        value[key] = _any(random)
     elif key == "sequence_num":
         value[key] = random.randint(0, 12)
     else:
-        value[key] = _any(random)
+        value[key] = _like(random, value[key])
 
 
 def _any(random: Random) -> Json:
-    return copy.deepcopy(
-        random.choice(random.choice(_VALUES))
-    )  # nothing is in two places, so that no change makes a circle
+    return copy.deepcopy(random.choice(random.choice(_KINDS)))  # nothing is in two places, so no change makes a circle
+
+
+def _like(random: Random, value: Json) -> Json:
+    """Return a value of the same kind, which may be valid where `value` was."""
+    if not isinstance(value, str):
+        return random.choice(_OTHERS)
+    if ":" in value:
+        return random.choice([_TIMES, _TIMES, list(_GO_TIMES)][random.randrange(3)])
+    return random.choice(_NUMBERS if value[:1].isdigit() else _WORDS)
 
 
 def _shuffle(random: Random, value: dict[str, Json]) -> None:
