@@ -9,6 +9,7 @@ from etl_ray import storage
 from etl_ray.config import JobConfig, format_time
 from etl_ray.errors import ConfigError
 from etl_ray.orchestrators.manifest import Input, Manifest
+from etl_ray.readers.segments import Segment
 
 
 def check_output(input_url: str, output_url: str) -> None:
@@ -22,6 +23,17 @@ def check_output(input_url: str, output_url: str) -> None:
         raise ConfigError(
             f"OUTPUT {storage.redact(output_url)} lies inside INPUT {storage.redact(input_url)}; "
             "expected a place outside it"
+        )
+
+
+def check_segments(segments: Sequence[Segment], output_url: str) -> None:
+    """Raise ConfigError if a segment lies below OUTPUT, which is given in its canonical form: a pattern may find it."""
+    below = f"{output_url.rstrip('/')}/"
+    found = [segment.url for segment in segments if segment.url.startswith(below)]
+    if found:
+        raise ConfigError(
+            f"INPUT leads to {len(found):,} files below OUTPUT {storage.redact(output_url)} "
+            f"({storage.redact(found[0])}); expected places apart from each other, or a pattern that leaves OUTPUT out"
         )
 
 

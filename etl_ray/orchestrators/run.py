@@ -20,7 +20,7 @@ from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions
 from etl_ray.orchestrators.receipts import Counts, Receipt
-from etl_ray.orchestrators.refusals import check_output, check_same_run
+from etl_ray.orchestrators.refusals import check_output, check_same_run, check_segments
 from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
@@ -55,6 +55,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
     for input_url in input_urls:
         check_output(input_url, output_url)
     ledger = Ledger(storage.canonical(output_url))
+    check_segments(segments, ledger.output)
     ledger.check_owner()
     storage.make_root(ledger.own)
     with exclusive(ledger.own):
