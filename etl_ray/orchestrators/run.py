@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_ray import __version__, storage
@@ -32,7 +32,7 @@ from etl_ray.tables import TABLES
 from etl_ray.venues import VENUES
 
 EARLY_STOP_LINES = 10_000
-"""Lines to see before a run may stop early because most of them are rejected."""
+"""A run stops early if most of its first lines are rejected: those of its first units up to this number."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,19 @@ class _Normalized:
     units: tuple[Unit, ...]
     receipts: tuple[Receipt, ...]
     counts: Counts
+
+
+class _Beginning:
+    """Counts the first lines of a run, which are the same in whatever order its units are done."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.counts = Counts()
+        self._left = deque(unit.name for unit in units)
+
+    def extend(self, receipts: Mapping[str, Receipt]) -> None:
+        """Add the receipts that come next, until there are lines enough to decide."""
+        while self.counts.lines < EARLY_STOP_LINES and self._left and self._left[0] in receipts:
+            self.counts += receipts[self._left.popleft()].counts
 
 
 class _Run:
@@ -180,18 +193,25 @@ class _Run:
         self._progress.advance(
             sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
         )
+        beginning = _Beginning(units)
+        beginning.extend(receipts)
+        self._check_beginning(beginning)
         items = [(to_json(unit), unit.stored_bytes) for unit in todo.values()]
         for result in engine.run("normalize", to_json(options), items):
             receipt = read_receipt(result)
             receipts[receipt.unit] = receipt
             counts += receipt.counts
-            if counts.lines >= EARLY_STOP_LINES:
-                self._check_input(counts)
+            beginning.extend(receipts)
+            self._check_beginning(beginning)
             self._progress.advance(todo[receipt.unit].stored_bytes, 1)
         self._progress.done()
         self._check_input(counts)
         counts.check("the run")
         return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
+
+    def _check_beginning(self, beginning: _Beginning) -> None:
+        if beginning.counts.lines >= EARLY_STOP_LINES:
+            self._check_input(beginning.counts)
 
     def _check_input(self, counts: Counts) -> None:
         if 2 * counts.rejects > counts.lines:
