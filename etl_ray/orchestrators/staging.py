@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ SOURCES: dict[str, Table] = {**TABLES, "instruments": STATUS}
 """What is staged for each table: its own rows; `instruments` is found in all rows of `status`."""
 
 
+@cache
 def staged_schema(table: str, numbers: Numbers) -> pa.Schema:
     """Return the schema of the staged rows of a table."""
     fields = [item for item in SOURCES[table].schema(numbers) if item.name not in ADDED_LATER]
@@ -105,9 +107,9 @@ def _split(rows: pa.Table, partition_cols: tuple[str, ...]) -> list[tuple[tuple[
         column = rows.column(name).chunk(0)
         words.append(column.dictionary.to_pylist())
         codes = codes * len(words[-1]) + column.indices.to_numpy()
+    if codes.min() == codes.max():
+        return [(_values(int(codes[0]), words), rows)]
     found = np.unique(codes)
-    if len(found) == 1:
-        return [(_values(int(found[0]), words), rows)]
     narrow = codes.astype(np.int16) if int(found[-1]) < 2**15 else codes  # radix sort where there are few
     rows = rows.take(pa.array(np.argsort(narrow, kind="stable")))
     counts = np.bincount(np.searchsorted(found, codes))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import pyarrow as pa
@@ -83,8 +84,7 @@ class Table:
 
     def schema(self, numbers: Numbers = "float64") -> pa.Schema:
         """Return the Arrow schema; its metadata names the table and its version."""
-        metadata = {"etl_ray.table": self.name, "etl_ray.version": str(self.version)}
-        return pa.schema([column.field(numbers) for column in self.columns], metadata=metadata)
+        return _schema(self, numbers)
 
     def batch(self, columns: Mapping[str, pa.Array], numbers: Numbers = "float64") -> pa.RecordBatch:
         """Build a batch of this table from arrays that already have its types."""
@@ -105,3 +105,9 @@ class Table:
                 f"table {self.name!r}: expected the columns {', '.join(self.names)}; "
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'}"
             )
+
+
+@cache  # asked for with every batch
+def _schema(table: Table, numbers: Numbers) -> pa.Schema:
+    metadata = {"etl_ray.table": table.name, "etl_ray.version": str(table.version)}
+    return pa.schema([column.field(numbers) for column in table.columns], metadata=metadata)
