@@ -1,0 +1,177 @@
+"""The tables of a run: right, and the same however the work is cut and the input is packed."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import re
+from pathlib import Path
+
+import pytest
+from backports import zstd
+from pyarrow.parquet import ParquetFile
+
+from etl_ray.tables import Numbers
+from tests.orchestrators.jobs import run
+from tests.orchestrators.outputs import OWN, files_of, partitions_of, strays_of, table_files_of
+from tests.reference import reference
+from tests.reference.compare import assert_equal, read_output
+from tests.reference.run import Reference
+
+CUTS: list[dict[str, float]] = [
+    {"unit_mb": 0.02, "block_mb": 0.02},
+    {"unit_mb": 0.011, "block_mb": 0.0005},
+    {"unit_mb": 1, "block_mb": 0.004, "rows_per_file": 50, "rows_per_group": 7},
+    {"unit_mb": 0.04, "block_mb": 0.03, "rows_per_file": 1, "rows_per_group": 1000},
+]
+
+
+def spoil(lines: list[bytes], draw: random.Random) -> list[bytes]:
+    """Return the lines, some written in another way, and bad ones among them: cut, garbage, long, of any bytes."""
+    spoiled = []
+    for line in lines:
+        kind = draw.randrange(12)
+        written = {
+            0: b" " + line.replace(b",", b" ,\t") + b"\r",
+            1: line.replace(b'"sequence_num"', b'"extra":{"a":[1,"2"]},"sequence_num"'),
+        }
+        spoiled.append(written.get(kind, line))
+        if kind == 2:
+            spoiled.append(line[: draw.randrange(1, len(line))])
+        elif kind == 3:
+            spoiled.append(draw.choice([b"", b"  \t", b"\r"]))
+        elif kind == 4:
+            spoiled.append(line.replace(b'"', b"'", 1))
+        elif kind == 5:
+            spoiled.append(draw.randbytes(40).replace(b"\n", b""))
+        elif kind == 6:
+            spoiled.append(re.sub(rb'("timestamp": ?")2', rb"\1x", line))
+    # Longer than max_line_mb: rejected without a look at its end.
+    spoiled.insert(len(spoiled) // 2, b'{"channel":"ticker","pad":"' + b"x" * 250_001)
+    return spoiled
+
+
+@pytest.fixture(scope="module")
+def hostile_dir(sample_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the sample with bad lines in it, one segment without a line end at its end, one empty."""
+    directory = tmp_path_factory.mktemp("hostile")
+    draw = random.Random(7)
+    for path in sorted(sample_dir.iterdir()):
+        (directory / path.name).write_bytes(b"\n".join(spoil(path.read_bytes().splitlines(), draw)))
+    (directory / "segment_20251127T00_00005.ndjson").touch()
+    (directory / "no date.ndjson").write_bytes(b"\xef\xbb\xbf\r\n" + b'{"type":"error","message":"late"}\ngarbage')
+    return directory
+
+
+def long_lines_known(truth: Reference, long_lines: list[tuple[object, object]]) -> Reference:
+    """Return the reference, which has no limit of the length of a line, with the text of these lines left out."""
+    for row in truth.tables["rejects"]:
+        if (row["segment"], row["line"]) in long_lines:
+            row["raw"] = None
+    return truth
+
+
+@pytest.mark.parametrize("numbers", ["float64", "decimal"])
+def test_a_hostile_recording_gives_the_tables_of_the_reference(
+    numbers: Numbers, hostile_dir: Path, output_dir: Path
+) -> None:
+    summary = run(hostile_dir, output_dir, numbers=numbers)
+    truth = reference([hostile_dir], numbers=numbers)
+    long_lines = [(row["segment"], row["line"]) for row in truth.tables["rejects"] if row["length"] > 250_000]  # type: ignore[operator]
+    assert len(long_lines) == 4
+    assert_equal(read_output(output_dir, numbers), long_lines_known(truth, long_lines))
+    counts = truth.counts
+    told = (summary.lines, summary.bytes, summary.accepted, summary.ignored, summary.out_of_range, summary.blank)
+    assert told == (counts.lines, counts.bytes, counts.accepted, counts.ignored, counts.out_of_range, counts.blank)
+    assert (summary.rejects, summary.unknown_keys) == (counts.rejected, counts.unknown_keys)
+    assert summary.messages == counts.messages
+    assert summary.lines == (
+        summary.accepted + summary.ignored + summary.out_of_range + summary.blank + summary.rejects
+    )
+    assert min(summary.rejects, summary.blank, summary.unknown_keys, summary.ignored) > 0
+    assert summary.rows == {name: len(rows) for name, rows in truth.tables.items() if rows}
+    assert strays_of(output_dir) == []
+
+
+@pytest.fixture(scope="module")
+def plain_output(hostile_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what a run makes of the hostile recording."""
+    output = tmp_path_factory.mktemp("plain") / "output"
+    run(hostile_dir, output)
+    return output
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=str)
+def test_another_cut_gives_the_same_rows(
+    cut: dict[str, float], hostile_dir: Path, plain_output: Path, output_dir: Path
+) -> None:
+    summary = run(hostile_dir, output_dir, staging=cut)
+    whole, found = partitions_of(plain_output), partitions_of(output_dir)
+    assert found.keys() == whole.keys()
+    assert [name for name in whole if not found[name].equals(whole[name], check_metadata=True)] == []
+    assert summary.rows == {
+        table: sum(rows.num_rows for name, rows in whole.items() if name.split("/")[0] == table)
+        for table in summary.rows
+    }
+
+
+def test_rows_per_file_and_per_group_are_kept(sample_dir: Path, output_dir: Path) -> None:
+    run(sample_dir, output_dir, staging={"block_mb": 0.001, "rows_per_file": 60, "rows_per_group": 25})
+    sizes: dict[str, list[list[int]]] = {}
+    for path in sorted(output_dir.glob("level2/product_id=BTC-USD/*/*.parquet")):
+        metadata = ParquetFile(path).metadata
+        groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+        sizes.setdefault(path.parent.name, []).append(groups)
+    for files in sizes.values():
+        assert len(files) > 2
+        for groups in files:
+            assert groups[:-1] == [25] * (len(groups) - 1)
+            assert 0 < groups[-1] <= 25
+        # A file ends with the piece in which it reaches its size; here a piece is one message.
+        assert all(sum(groups) >= 60 for groups in files[:-1])
+
+
+def test_the_same_cut_gives_the_same_bytes(hostile_dir: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        run(hostile_dir, tmp_path / name, staging={"unit_mb": 0.03, "block_mb": 0.02, "rows_per_file": 100})
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    assert len(table_files_of(tmp_path / "one")) == 40
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_packed_input_gives_the_same_tables(suffix: str, hostile_dir: Path, plain_output: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for path in hostile_dir.iterdir():
+        data = path.read_bytes()
+        (packed / f"{path.name}{suffix}").write_bytes(gzip.compress(data) if suffix == ".gz" else zstd.compress(data))
+    packed_summary = run(packed, tmp_path / "tables")
+    assert table_files_of(tmp_path / "tables") == table_files_of(plain_output)
+    same = {"seconds": 0, "output": "", "run_id": "", "unchanged": False}
+    plain_summary = run(hostile_dir, plain_output)
+    assert {**packed_summary.as_dict(), **same} == {**plain_summary.as_dict(), **same}
+
+
+def test_partition_columns_can_be_chosen(sample_dir: Path, tmp_path: Path) -> None:
+    columns: dict[str, tuple[str, ...]] = {"level2": ("date",), "ticker": (), "market_trades": ("date", "product_id")}
+    channels = {name: {"partition_cols": list(names)} for name, names in columns.items()}
+    run(sample_dir, tmp_path / "out", channels=channels)
+    found = read_output(tmp_path / "out", partition_cols=columns)
+    assert_equal(found, reference([sample_dir]), partition_cols=columns)
+    assert {path.parent.name for path in (tmp_path / "out" / "ticker").iterdir()} == {"ticker"}
+
+
+def test_nothing_of_ours_that_is_no_table_lies_outside_its_directory(sample_dir: Path, output_dir: Path) -> None:
+    run(sample_dir, output_dir)
+    assert sorted(path.name for path in output_dir.iterdir()) == [
+        OWN,
+        "candles",
+        "errors",
+        "heartbeats",
+        "instruments",
+        "level2",
+        "market_trades",
+        "status",
+        "subscriptions",
+        "ticker",
+    ]
