@@ -34,8 +34,8 @@ class Run:
 def measure(side: str, segments: Sequence[str], output: str) -> Run:
     """Convert `segments` with `side` (a module of `sides`) in a new process and return what it took.
 
-    The process first converts the first segment into a folder that is thrown away. That run loads and compiles what
-    there is to load and compile, and is not counted.
+    The process first does the same into a folder that is thrown away. That run loads and compiles what there is to load
+    and compile, fills caches and pools of memory, and is not counted.
     """
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "tests.benchmarks.measurement", side, output, *segments]
@@ -78,12 +78,12 @@ def main() -> None:
     pa.set_io_thread_count(1)
     convert = importlib.import_module(f"tests.benchmarks.sides.{arguments.side}").convert
     warm_up = f"{arguments.output}-warm-up"
-    for folder, segments in ((warm_up, arguments.segments[:1]), (arguments.output, arguments.segments)):
+    for folder in (warm_up, arguments.output):
         Path(folder).mkdir(parents=True)
         cpu_s, wall_s = _cpu_s(), time.perf_counter()
-        convert(segments, folder)
+        convert(arguments.segments, folder)
         cpu_s, wall_s = _cpu_s() - cpu_s, time.perf_counter() - wall_s
-    shutil.rmtree(warm_up)
+        shutil.rmtree(warm_up, ignore_errors=True)
     print(json.dumps({"cpu_s": cpu_s, "wall_s": wall_s, "peak_mb": _peak_mb()}))
 
 
