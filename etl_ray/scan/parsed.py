@@ -79,6 +79,6 @@ def make_reject(line: int, byte_offset: int, raw: bytes, *, reason: str, venue: 
         length=len(raw),
         sha256=hashlib.sha256(raw).hexdigest(),
         channel=named[0] if named else None,
-        reason=reason,
+        reason=reason.partition(", found ")[0] if private else reason,
         raw=raw[:MAX_RAW_BYTES] if public and not private else None,
     )
