@@ -1,0 +1,1 @@
+"""Tests of the venues: whole rows of every table."""
