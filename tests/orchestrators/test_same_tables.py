@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import random
-import re
 from pathlib import Path
 
 import pytest
@@ -24,43 +22,6 @@ CUTS: list[dict[str, float]] = [
     {"unit_mb": 1, "block_mb": 0.004, "rows_per_file": 50, "rows_per_group": 7},
     {"unit_mb": 0.04, "block_mb": 0.03, "rows_per_file": 1, "rows_per_group": 1000},
 ]
-
-
-def spoil(lines: list[bytes], draw: random.Random) -> list[bytes]:
-    """Return the lines, some written in another way, and bad ones among them: cut, garbage, long, of any bytes."""
-    spoiled = []
-    for line in lines:
-        kind = draw.randrange(12)
-        written = {
-            0: b" " + line.replace(b",", b" ,\t") + b"\r",
-            1: line.replace(b'"sequence_num"', b'"extra":{"a":[1,"2"]},"sequence_num"'),
-        }
-        spoiled.append(written.get(kind, line))
-        if kind == 2:
-            spoiled.append(line[: draw.randrange(1, len(line))])
-        elif kind == 3:
-            spoiled.append(draw.choice([b"", b"  \t", b"\r"]))
-        elif kind == 4:
-            spoiled.append(line.replace(b'"', b"'", 1))
-        elif kind == 5:
-            spoiled.append(draw.randbytes(40).replace(b"\n", b""))
-        elif kind == 6:
-            spoiled.append(re.sub(rb'("timestamp": ?")2', rb"\1x", line))
-    # Longer than max_line_mb: rejected without a look at its end.
-    spoiled.insert(len(spoiled) // 2, b'{"channel":"ticker","pad":"' + b"x" * 250_001)
-    return spoiled
-
-
-@pytest.fixture(scope="module")
-def hostile_dir(sample_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the sample with bad lines in it, one segment without a line end at its end, one empty."""
-    directory = tmp_path_factory.mktemp("hostile")
-    draw = random.Random(7)
-    for path in sorted(sample_dir.iterdir()):
-        (directory / path.name).write_bytes(b"\n".join(spoil(path.read_bytes().splitlines(), draw)))
-    (directory / "segment_20251127T00_00005.ndjson").touch()
-    (directory / "no date.ndjson").write_bytes(b"\xef\xbb\xbf\r\n" + b'{"type":"error","message":"late"}\ngarbage')
-    return directory
 
 
 def long_lines_known(truth: Reference, long_lines: list[tuple[object, object]]) -> Reference:
