@@ -174,7 +174,7 @@ def test_bar_shows_stage_share_amount_and_stays(terminal: Terminal) -> None:
     bar.advance(25_000_000, 12)
     bar.stage("stitch", 0, 4)
     bar.advance(0, 4)
-    bar.note("unit 3: again [2 of 5]")
+    bar.note("unit 3: again [red]")
     bar.done()
     bar.done()
     bar.advance(1, 1)
@@ -182,7 +182,7 @@ def test_bar_shows_stage_share_amount_and_stays(terminal: Terminal) -> None:
     last = {line.split()[0]: line.split() for line in text.replace("\r", "\n").splitlines() if line.strip()}
     assert [word for word in last["normalize"] if word[0] not in "━╸╺"][:4] == ["normalize", "25%", "25.0/100.0", "MB"]
     assert [word for word in last["stitch"] if word[0] not in "━╸╺"][:3] == ["stitch", "100%", "4/4"]
-    assert "unit 3: again [2 of 5]\n" in text
+    assert "unit 3: again [red]\n" in text
     assert all(len(line) <= 80 for line in text.replace("\r", "\n").splitlines())
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 2  # cursor hidden, shown
 

@@ -106,6 +106,8 @@ def test_demo(arguments: list[str], jobs: FakeJobs, etl_ray: Execute) -> None:
     assert jobs.config == JobConfig(engine="local")
     assert outcome.out.startswith(f"Run 20261123T081500-1a2b3c4d: committed. Tables in {folder}/tables:\n┏")
     assert f"\nSegments: {folder}/segments\nTables:   {folder}/tables\n" in outcome.out
+    quote = "'" if arguments else '"'  # the folder's own quotes leave single ones only
+    assert f" -c {quote}import polars as pl; print(pl.scan_parquet(" in outcome.out
     answer = pasted_query(outcome.out)
     assert re.search(r"│ BTC-USD +┆ 2 +┆ 0\.75 +┆ 3\.5 +│", answer)
 
