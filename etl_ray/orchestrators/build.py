@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,11 @@ from etl_ray.errors import StorageError
 from etl_ray.orchestrators.custom import ProcessorSpec, apply, load_processors
 from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.selection import Selection
-from etl_ray.orchestrators.staging import SOURCES
+from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.orchestrators.stitch import Shard, Source
-from etl_ray.scan.outcomes import constant
+from etl_ray.scan.outcomes import constant, named
 from etl_ray.tables import Numbers, Table
+from etl_ray.venues.rows import Int32s
 from etl_ray.writers.encodings import writer_options
 
 
@@ -70,28 +71,20 @@ def build(shard: Shard, options: BuildOptions) -> BuiltFile:
 
 def _pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     """Yield the rows of a shard in order, with all columns of what was staged."""
-    source_table = SOURCES[shard.table]
-    opened: tuple[int, pq.ParquetFile] | None = None
-    for piece in shard.pieces:
-        source = shard.sources[piece.source]
-        if opened is None or opened[0] != piece.source:
-            if opened is not None:
-                opened[1].close()
-            opened = piece.source, _open(options.staging, source)
+    table = SOURCES[shard.table]
+    for index, pieces in groupby(shard.pieces, key=lambda piece: piece.source):
+        source = shard.sources[index]
         try:
-            rows = opened[1].read_row_group(piece.group, use_threads=False)
+            assignment = _assignment(options.staging, source)
+            url = storage.join(options.staging, source.path)
+            with storage.open_read(url) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+                for piece in pieces:
+                    rows = file.read_row_group(piece.group, use_threads=False)
+                    yield _complete(
+                        rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers
+                    )
         except (OSError, pa.ArrowInvalid) as error:
             raise _damaged(options.staging, source, error) from None
-        yield _complete(rows, source_table, shard=shard, source=source, numbers=options.numbers)
-    if opened is not None:
-        opened[1].close()
-
-
-def _open(staging: str, source: Source) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(storage.open_read(storage.join(staging, source.path)), page_checksum_verification=True)
-    except pa.ArrowInvalid as error:
-        raise _damaged(staging, source, error) from None
 
 
 def _damaged(staging: str, source: Source, error: Exception) -> StorageError:
@@ -101,25 +94,32 @@ def _damaged(staging: str, source: Source, error: Exception) -> StorageError:
     )
 
 
-def _complete(rows: pa.Table, table: Table, *, shard: Shard, source: Source, numbers: Numbers) -> pa.Table:
+def _complete(
+    rows: pa.Table, table: Table, *, shard: Shard, source: Source, assignment: Int32s | None, numbers: Numbers
+) -> pa.Table:
     """Add what only the whole run knows, and bring columns into the table's order."""
     count = len(rows)
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
     columns["segment"] = constant(source.segment, count)
     if source.line_offset:
         columns["line"] = pa.array(columns["line"].to_numpy() + source.line_offset)
-    if "run" in columns:
-        columns["connection_id"] = _connection_ids(columns.pop("run").to_numpy(), source.connections)
+    if MESSAGE_INDEX in columns:
+        message = columns.pop(MESSAGE_INDEX).to_numpy()
+        columns["connection_id"] = (
+            constant(source.connections[0], count)
+            if assignment is None
+            else named(assignment[message], source.connections)
+        )
     for name, value in zip(shard.partition_cols, shard.partition, strict=True):
         columns[name] = constant(value, count)
     return pa.Table.from_arrays([columns[name] for name in table.names], schema=table.schema(numbers))
 
 
-def _connection_ids(run: np.ndarray, connections: tuple[str, ...]) -> pa.DictionaryArray:
-    words = list(dict.fromkeys(connections))
-    code = {word: index for index, word in enumerate(words)}
-    codes = np.array([code[connection] for connection in connections], np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(codes[run]), pa.array(words, pa.string()))
+def _assignment(staging: str, source: Source) -> Int32s | None:
+    """Return the connection of each message of a source, as an index into its connections; None if it has one only."""
+    if source.assignment is None:
+        return None
+    return np.frombuffer(storage.read_bytes(storage.join(staging, source.assignment)), "<i4").astype(np.int32)
 
 
 def _grouped(tables: Iterator[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:

@@ -12,12 +12,13 @@ import pyarrow as pa
 from etl_ray import storage
 from etl_ray.errors import SegmentError
 from etl_ray.orchestrators.messages import to_json
+from etl_ray.orchestrators.numbered import NumberedMessages
 from etl_ray.orchestrators.receipts import Counts, Receipt
 from etl_ray.orchestrators.selection import Selection, Sorted, select_rows, sort_messages
-from etl_ray.orchestrators.staging import StagedWriter
+from etl_ray.orchestrators.staging import MESSAGE_INDEX, StagedWriter
 from etl_ray.readers.blocks import Block, BlockBuffer, LongLine, read_blocks
 from etl_ray.readers.segments import Unit
-from etl_ray.scan import LineParser, Parsed, RunTracker
+from etl_ray.scan import LineParser, Parsed
 from etl_ray.scan.outcomes import error_columns, reject_columns
 from etl_ray.tables import Numbers
 from etl_ray.venues import VENUES
@@ -50,7 +51,7 @@ class Normalizer:
     def run(self, unit: Unit) -> Receipt:
         """Write the staged files of a unit, then its receipt; return the receipt."""
         options = self._options
-        tracker = RunTracker()
+        numbered = NumberedMessages()
         account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
         damage: str | None = None
         end = 0
@@ -60,7 +61,7 @@ class Normalizer:
                 for block in self._blocks(unit):
                     end = block.offset + (block.size if isinstance(block, Block) else block.length + 1)
                     for parsed in self._parse(block):
-                        account.add(parsed, self._write(parsed, unit, writer=writer, tracker=tracker))
+                        account.add(parsed, self._write(parsed, unit, writer=writer, numbered=numbered))
             except SegmentError as error:
                 damage = str(error)
             files = writer.finish()
@@ -68,7 +69,7 @@ class Normalizer:
             unit=unit.name,
             counts=account.counts + Counts(bytes=_unpacked_bytes(unit, end)),
             messages=dict(sorted(account.messages.items())),
-            runs=tracker.result(self._parser.symbols),
+            numbered=numbered.write(options.staging, unit.name, self._parser.symbols),
             files=files,
             damage=damage,
         )
@@ -94,23 +95,23 @@ class Normalizer:
             )
         )
 
-    def _write(self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, tracker: RunTracker) -> Sorted:
+    def _write(self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, numbered: NumberedMessages) -> Sorted:
         """Stage what is selected of a stretch of lines; return what became of its messages."""
         options = self._options
         sorted_messages = sort_messages(parsed, options.selection, self._venue)
-        run = tracker.assign(parsed.messages, len(parsed.symbols))
+        before = numbered.add(parsed.messages)
         for shape in self._venue.shapes:
             rows = parsed.rows.get(shape.table)
             if rows is None:
                 continue
             assemble = self._venue.assemble[shape.table]
             if shape.table == "status" and "instruments" in options.tables:
-                writer.write("instruments", {**assemble(rows), "run": pa.array(run[rows.message])})
+                writer.write("instruments", {**assemble(rows), MESSAGE_INDEX: pa.array(before + rows.message)})
             if shape.table in options.tables:
                 rows = select_rows(
                     rows, _product_key(shape), parsed, accepted=sorted_messages.accepted, selection=options.selection
                 )
-                writer.write(shape.table, {**assemble(rows), "run": pa.array(run[rows.message])})
+                writer.write(shape.table, {**assemble(rows), MESSAGE_INDEX: pa.array(before + rows.message)})
         date = unit.segment.date
         if parsed.errors and "errors" in options.tables:
             writer.write("errors", error_columns(parsed.errors, date))

@@ -1,11 +1,9 @@
-"""What a unit says when it is done: its account of lines, its runs, and where its staged rows are."""
+"""What a unit says when it is done: its account of lines, and where what it has staged is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-
-from etl_ray.scan.runs import UnitRuns
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,14 @@ class StagedFile:
     path: str
     bytes: int
     groups: tuple[StagedGroup, ...]
+
+
+@dataclass(frozen=True)
+class NumberedFile:
+    """Where the numbers of a unit's messages are, below the staging directory, in how many bytes."""
+
+    path: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of one unit. `damage` says where and why reading ended early, if it did."""
+    """What became of one unit. `damage` says where and why reading ended early, if it did.
+
+    `numbered` holds the numbers of its messages, `files` their rows.
+    """
 
     unit: str
     counts: Counts
     messages: Mapping[str, int]
-    runs: UnitRuns
+    numbered: NumberedFile
     files: tuple[StagedFile, ...]
     damage: str | None

@@ -35,10 +35,12 @@ def _whole_receipt(unit: Unit, url: str, *, staging: str, sizes: Mapping[str, in
     receipt = read_receipt(storage.read_bytes(url), storage.redact(url))
     if receipt.unit != unit.name:
         raise StorageError(f"{storage.redact(url)} is the receipt of another unit, {receipt.unit}")
-    for file in receipt.files:
-        piece = storage.join(staging, file.path)
+    expected = {file.path: file.bytes for file in receipt.files}
+    expected[receipt.numbered.path] = receipt.numbered.bytes
+    for path, bytes_ in expected.items():
+        piece = storage.join(staging, path)
         size = sizes.get(piece)
-        if size != file.bytes:
+        if size != bytes_:
             there = "is missing" if size is None else f"has {size:,} bytes"
-            raise StorageError(f"{storage.redact(piece)} is not whole: expected {file.bytes:,} bytes, it {there}")
+            raise StorageError(f"{storage.redact(piece)} is not whole: expected {bytes_:,} bytes, it {there}")
     return receipt

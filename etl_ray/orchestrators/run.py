@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from etl_ray import __version__, storage
+from etl_ray import storage
 from etl_ray.config import JobConfig
 from etl_ray.errors import WrongInputError
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
@@ -27,9 +27,11 @@ from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.work import read_built, read_receipt
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
+from etl_ray.scan.warm import is_compiled, warm_up
 from etl_ray.summary import RunSummary
 from etl_ray.tables import TABLES
 from etl_ray.venues import VENUES
+from etl_ray.version import __version__
 
 EARLY_STOP_LINES = 10_000
 """A run stops early if most of its first lines are rejected: those of its first units up to this number."""
@@ -143,6 +145,7 @@ class _Run:
             stitched = stitch(
                 done.units,
                 done.receipts,
+                staging=self._staging,
                 partition_cols=self._partition_cols,
                 rows_per_file=self._config.staging.rows_per_file,
             )
@@ -189,6 +192,10 @@ class _Run:
         receipts = earlier_receipts(units, self._staging, self._progress.note)
         counts = sum((receipt.counts for receipt in receipts.values()), Counts())
         todo = {unit.name: unit for unit in units if unit.name not in receipts}
+        if todo:
+            if not is_compiled():
+                self._progress.note("compiling the scanner: some 15 seconds, once on this machine")
+            warm_up()
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
         self._progress.advance(
             sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)

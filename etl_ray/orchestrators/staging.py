@@ -1,7 +1,7 @@
 """Staged pieces: one Parquet file per (unit, table), a row group per partition and block, in arrival order.
 
-A staged table lacks what only the whole run knows, `segment` and `connection_id`, and has the message's `run` in their
-place; its `line` counts from the unit's beginning.
+A staged table lacks what only the whole run knows, `segment` and `connection_id`, and has `message_index`, the
+message's position among those of the unit, in their place; its `line` counts from the unit's beginning.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from etl_ray import storage
 from etl_ray.orchestrators.receipts import StagedFile, StagedGroup
 from etl_ray.tables import STATUS, TABLES, Numbers, Table
 
+MESSAGE_INDEX = "message_index"
 ADDED_LATER = ("segment", "connection_id")
 SOURCES: dict[str, Table] = {**TABLES, "instruments": STATUS}
 """What is staged for each table: its own rows; `instruments` is found in all rows of `status`."""
@@ -29,7 +30,7 @@ def staged_schema(table: str, numbers: Numbers) -> pa.Schema:
     """Return the schema of the staged rows of a table."""
     fields = [item for item in SOURCES[table].schema(numbers) if item.name not in ADDED_LATER]
     if "connection_id" in SOURCES[table].names:
-        fields.append(pa.field("run", pa.int32(), nullable=False))
+        fields.append(pa.field(MESSAGE_INDEX, pa.int32(), nullable=False))
     return pa.schema(fields)
 
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from etl_ray import storage
+from etl_ray.orchestrators.numbered import follow
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.readers.segments import Unit
-from etl_ray.scan.connections import ConnectionJoiner
+from etl_ray.scan import ConnectionTracker
 from etl_ray.tables.partitions import partition_path
+from etl_ray.venues.rows import Int32s
 
 
 @dataclass(frozen=True)
 class Source:
-    """A staged file: its unit's segment, the number of lines before the unit, and the connection of each run."""
+    """A staged file: its unit's segment, the number of lines before the unit, and the connections of the unit.
+
+    `assignment` is where, below the staging directory, the index of each message's connection stands as int32; without
+    it all messages are of the one connection.
+    """
 
     path: str
     segment: str
     line_offset: int
     connections: tuple[str, ...]
+    assignment: str | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Stitched:
-    """The shards of a run, and what joining the runs has shown: `holes` in the numbers, `missing` messages in them."""
+    """The shards of a run, and what following the numbers has shown: `holes` in them, `missing` messages there."""
 
     shards: tuple[Shard, ...]
     connections: int
@@ -63,19 +73,21 @@ def stitch(
     units: Sequence[Unit],
     receipts: Sequence[Receipt],
     *,
+    staging: str,
     partition_cols: dict[str, tuple[str, ...]],
     rows_per_file: int,
 ) -> Stitched:
     """Put units, given in arrival order with their receipts, together."""
-    joiner = ConnectionJoiner()
+    tracker = ConnectionTracker()
     partitions: dict[tuple[str, tuple[str, ...]], _Partition] = {}
     segment, line_offset = "", 0
     for unit, receipt in zip(units, receipts, strict=True):
         if unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
-        connections = joiner.join(receipt.runs, _place(segment, line_offset))
+        followed = follow(staging, receipt.numbered.path, tracker, segment=segment, line_offset=line_offset)
+        connections, assignment = _assignment(staging, unit.name, followed, tracker.ids)
         for file in receipt.files:
-            source = Source(file.path, segment, line_offset, connections)
+            source = Source(file.path, segment, line_offset, connections, assignment)
             for index, group in enumerate(file.groups):
                 found = partitions.setdefault((file.table, group.partition), _Partition([]))
                 found.pieces.append((source, index, group.rows))
@@ -85,11 +97,19 @@ def stitch(
         for (table, values), found in sorted(partitions.items())
         for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
     ]
-    return Stitched(tuple(shards), joiner.connections, joiner.holes, joiner.missing)
+    return Stitched(tuple(shards), len(tracker.ids), tracker.holes, tracker.missing)
 
 
-def _place(segment: str, line_offset: int) -> Callable[[int], str]:
-    return lambda line: f"{segment}:{line + line_offset}"
+def _assignment(staging: str, unit: str, found: Int32s, ids: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the connections of a unit, and where it is written which message is of which, if there are several."""
+    distinct, index = np.unique(found, return_inverse=True)
+    # What has no number (-1) has no row, so it does not matter which connection its index stands for.
+    connections = tuple(ids[code] if code >= 0 else "" for code in distinct)
+    if len(distinct) <= 1:
+        return connections, None
+    path = f"connections/{unit}.int32"
+    storage.write_bytes(storage.join(staging, path), index.astype("<i4").tobytes(), durable=False)
+    return connections, path
 
 
 def _cut(

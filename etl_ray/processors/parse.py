@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,12 +14,12 @@ import pyarrow.compute as pc
 
 from etl_ray.errors import ConfigError, SchemaError
 from etl_ray.processors.base import BaseProcessor
-from etl_ray.scan import LineParser, Parsed, RunTracker
-from etl_ray.scan.connections import ConnectionJoiner
-from etl_ray.scan.outcomes import constant, error_columns, reject_columns
+from etl_ray.scan import ConnectionTracker, LineParser, Parsed
+from etl_ray.scan.outcomes import constant, error_columns, named, reject_columns
 from etl_ray.tables import TABLES, Numbers
 from etl_ray.tables.dates import date_in_name
 from etl_ray.venues import VENUES, Venue
+from etl_ray.venues.rows import Messages
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +49,14 @@ class RawParser(BaseProcessor):
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield tables; lines that are not valid go to `rejects`, or are counted in a warning where it is not asked."""
         parser = LineParser(self._venue, self._numbers, block_bytes=_START_BYTES)
-        joiner = ConnectionJoiner()
+        tracker = ConnectionTracker()
         lines = rejects = 0
         for batch in batches:
             for stretch in _stretches(_checked(batch)):
                 found = list(self._parse(parser, stretch))
                 lines += len(stretch)
                 rejects += sum(len(parsed.rejects) for parsed in found)
-                yield from self._tables_of(found, stretch, joiner)
+                yield from self._tables_of(found, stretch, tracker)
         if rejects and "rejects" not in self._tables:
             logger.warning(
                 "%s of %s lines were rejected; RawParser without a channel yields them as the table rejects",
@@ -70,18 +71,18 @@ class RawParser(BaseProcessor):
         yield from parser.parse(data, size, 0)
 
     def _tables_of(
-        self, found: list[Parsed], batch: pa.RecordBatch, joiner: ConnectionJoiner
+        self, found: list[Parsed], batch: pa.RecordBatch, tracker: ConnectionTracker
     ) -> Iterator[pa.RecordBatch]:
         places = _Places(batch)
-        tracker = RunTracker()
-        runs = [tracker.assign(parsed.messages, len(parsed.symbols)) for parsed in found]
-        symbols = found[-1].symbols if found else ()
-        words = joiner.join(tracker.result(symbols), places.name)
-        for parsed, run in zip(found, runs, strict=True):
+        for parsed in found:
+            messages = parsed.messages
+            connection = tracker.assign(
+                messages.sequence_num, messages.product, parsed.symbols, partial(places.name_of, messages)
+            )
             for table, rows in parsed.rows.items():
                 if table in self._tables and len(rows):
                     columns = self._venue.assemble[table](rows)
-                    columns["connection_id"] = _connections(run[rows.message], words)
+                    columns["connection_id"] = named(connection[rows.message], tracker.ids)
                     yield self._batch(table, columns, places)
             if parsed.errors and "errors" in self._tables:
                 yield self._batch("errors", error_columns(parsed.errors, places.date), places)
@@ -105,8 +106,8 @@ class _Places:
         self._lines = batch.column("line").to_numpy()
         self._offsets = batch.column("byte_offset").to_numpy()
 
-    def name(self, line: int) -> str:
-        return f"{self.segment}:{self._lines[line - 1]}"
+    def name_of(self, messages: Messages, index: int) -> str:
+        return f"{self.segment}:{self._lines[messages.line[index] - 1]}"
 
     def lines(self, within: pa.Array) -> pa.Array:
         return pa.array(self._lines[within.to_numpy() - 1])
@@ -145,9 +146,3 @@ def _joined(raw: pa.Array) -> tuple[npt.NDArray[np.uint8], int]:
     data[: size - 1] = np.frombuffer(joined, np.uint8)
     data[size - 1] = ord("\n")
     return data, size
-
-
-def _connections(run: npt.NDArray[np.int32], words: tuple[str, ...]) -> pa.Array:
-    known = list(dict.fromkeys(words))
-    codes = np.array([known.index(word) for word in words], np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(codes[run]), pa.array(known, pa.string()))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from etl_ray.scan.connections import ConnectionTracker
 from etl_ray.scan.parsed import Mentions, Parsed, Reject
 from etl_ray.scan.parser import LineParser
-from etl_ray.scan.runs import Run, RunTracker, UnitRuns
 
-__all__ = ["LineParser", "Mentions", "Parsed", "Reject", "Run", "RunTracker", "UnitRuns"]
+__all__ = ["ConnectionTracker", "LineParser", "Mentions", "Parsed", "Reject"]

@@ -46,8 +46,8 @@ CHOICE_AT, CHOICE_LEN, FIRST, LAST, REQUIRED, STORED, GUESS, CHANNEL_SHAPE = ran
 EVENT_PRODUCT, ROW_PRODUCT, TYPE_FIELD, EMPTY_ROW, N_EVENTS, N_ROWS = range(35, 41)
 EVENTS_AT, VALUES_AT, SCALES_AT, ROW_EVENT_AT = range(41, 45)
 # By symbol, by hash:
-SYMBOL_LEN, HASH = 45, 46
-N_SLOTS = 47
+SYMBOL_LEN, SYMBOL_SLOT, HASH = 45, 46, 47
+N_SLOTS = 48
 
 # Rows of the message columns, and of the event columns (the event's own fields follow).
 M_LINE, M_CHANNEL, M_SERVER, M_NUMBER, M_CAPTURE, M_PRODUCT, MESSAGE_COLUMNS = range(7)
@@ -438,6 +438,7 @@ def scan_symbol(p, i, c):
     for k in range(n):
         put_byte(names, fresh * SYMBOL_CHARS + k, byte(p, start + k))
     note(c, SYMBOL_LEN, fresh, n)
+    note(c, SYMBOL_SLOT, fresh, slot)
     note(c, HASH, slot, fresh)
     put(c, N_SYMBOLS, fresh + 1)
     return fresh, i + 1
@@ -760,8 +761,15 @@ def scan_line(p, i, message, c):
 
 
 @njit(**FLAGS)
-def roll_back(event_counts, row_counts, c):
-    """Forget the events and rows of a line that turned out to be slow."""
+def roll_back(event_counts, row_counts, symbols, c):
+    """Forget the events, rows and new symbols of a line that turned out to be slow.
+
+    A symbol must not outlive its line, which may be private. The last that came go first, so that the rest of the
+    table is as if they had never been there.
+    """
+    for symbol in range(get(c, N_SYMBOLS) - 1, symbols - 1, -1):
+        note(c, HASH, look(c, SYMBOL_SLOT, symbol), -1)
+    put(c, N_SYMBOLS, symbols)
     for shape in range(get(c, N_SHAPES)):
         note(c, N_EVENTS, shape, event_counts[shape])
         note(c, N_ROWS, shape, row_counts[shape])
@@ -793,6 +801,7 @@ def scan_block(p, i, size, line, c, event_counts, row_counts):
             for shape in range(get(c, N_SHAPES)):
                 event_counts[shape] = look(c, N_EVENTS, shape)
                 row_counts[shape] = look(c, N_ROWS, shape)
+            symbols = get(c, N_SYMBOLS)
             end = scan_line(p, i, message, c)
             if end >= 0:
                 end = skip_space(p, end)
@@ -802,7 +811,7 @@ def scan_block(p, i, size, line, c, event_counts, row_counts):
                 put(c, N_MESSAGES, message + 1)
                 i = end
             else:
-                roll_back(event_counts, row_counts, c)
+                roll_back(event_counts, row_counts, symbols, c)
                 i = line_end(p, i, size)
                 slow_at, cap = get(c, SLOW_AT), get(c, SLOW_CAP)
                 put_word(slow_at, slow << 3, line)

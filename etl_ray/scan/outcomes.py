@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from etl_ray.scan.parsed import ErrorLine, Reject
@@ -13,6 +16,13 @@ from etl_ray.venues.rows import timestamps
 def constant(value: str, count: int) -> pa.DictionaryArray:
     """Return a dictionary<int32, string> array of one value."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value], pa.string()))
+
+
+def named(codes: npt.NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:
+    """Return names[codes] as dictionary<int32, string> of the names that occur."""
+    found, position = np.unique(codes, return_inverse=True)
+    words = [names[code] for code in found]
+    return pa.DictionaryArray.from_arrays(pa.array(position.astype(np.int32)), pa.array(words, pa.string()))
 
 
 def error_columns(errors: tuple[ErrorLine, ...], date: str) -> dict[str, pa.Array]:

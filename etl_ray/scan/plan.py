@@ -155,6 +155,7 @@ class Workspace:
             kernel.SCALES_AT: [array.ctypes.data for array in self.scales],
             kernel.ROW_EVENT_AT: [array.ctypes.data for array in self.row_event],
             kernel.SYMBOL_LEN: [0] * MAX_SYMBOLS,
+            kernel.SYMBOL_SLOT: [0] * MAX_SYMBOLS,
             kernel.HASH: [-1] * HASH_SIZE,
         }
         singles = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from etl_ray.scan import kernel
+from etl_ray.scan.connections import ConnectionTracker
 from etl_ray.scan.parser import LineParser
-from etl_ray.scan.runs import RunTracker
 from etl_ray.venues import VENUES
 
 _LINE = (
@@ -29,6 +29,6 @@ def warm_up() -> None:
     parser = LineParser(venue, "float64", block_bytes=len(_LINE))
     data = np.zeros(len(_LINE) + 64, np.uint8)
     data[: len(_LINE)] = np.frombuffer(_LINE, np.uint8)
-    tracker = RunTracker()
+    tracker = ConnectionTracker()
     for parsed in parser.parse(data, len(_LINE), 0):
-        tracker.assign(parsed.messages, len(parsed.symbols))
+        tracker.assign(parsed.messages.sequence_num, parsed.messages.product, parsed.symbols, str)

@@ -132,8 +132,7 @@ def dates(times: Int64s) -> pa.Array:
     """Return the UTC date of each time (ns) as dictionary<int32, string> of YYYY-MM-DD."""
     days = times // NS_PER_DAY
     if len(days) and days.min() == days.max():  # nearly always, and much faster
-        found, codes = days[:1], np.zeros(len(days), np.int32)
-    else:
-        found, codes = np.unique(days, return_inverse=True)
+        return dictionary(np.zeros(len(days), np.int32), (str(np.datetime64(int(days[0]), "D")),))
+    found, codes = np.unique(days, return_inverse=True)
     words = tuple(str(np.datetime64(int(day), "D")) for day in found)
     return dictionary(codes.astype(np.int32), words)

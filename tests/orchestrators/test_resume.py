@@ -91,8 +91,8 @@ def staging_of(output: Path) -> Path:
 def test_finished_units_are_not_read_again(
     sample_dir: Path, output_dir: Path, tmp_path: Path, dead_run: Callable[[str, int], None], normalized: list[str]
 ) -> None:
-    # Every unit writes two tables, then its receipt; before all of them the root is probed.
-    dead_run("open_write", 1 + 3 * 2 + 2)
+    # Every unit writes two tables, its numbers, then its receipt; before all of them the root is probed.
+    dead_run("open_write", 1 + 4 * 2 + 2)
     assert normalized == NAMES[:3]
     normalized.clear()
     progress = NoteProgress()
