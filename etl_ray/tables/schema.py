@@ -6,7 +6,8 @@ from these declarations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -87,23 +88,59 @@ class Table:
         return _schema(self, numbers)
 
     def batch(self, columns: Mapping[str, pa.Array], numbers: Numbers = "float64") -> pa.RecordBatch:
-        """Build a batch of this table from arrays that already have its types."""
+        """Build a batch of this table from arrays that already have its types; SchemaError says what does not fit."""
         self._check_names(columns.keys())
-        return pa.RecordBatch.from_arrays([columns[name] for name in self.names], schema=self.schema(numbers))
+        schema = self.schema(numbers)
+        arrays = [columns[field.name] for field in schema]
+        for field, array in zip(schema, arrays, strict=True):
+            if array.type != field.type:
+                raise SchemaError(f"{self._place(field.name)}: expected {field.type}, found {array.type}")
+            self._check_nulls(field, array)
+        if len({len(array) for array in arrays}) > 1:
+            lengths = ", ".join(f"{name}: {len(array):,}" for name, array in zip(self.names, arrays, strict=True))
+            raise SchemaError(f"table {self.name!r}: expected columns of one length, found {lengths}")
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def conform(self, table: pa.Table, numbers: Numbers = "float64") -> pa.Table:
-        """Return `table` with this table's column order, types and metadata (which Polars and others drop)."""
-        self._check_names(table.column_names)
-        return table.select(list(self.names)).cast(self.schema(numbers))
+        """Return `table` with this table's column order, types and metadata (which Polars and others drop).
 
-    def _check_names(self, found: object) -> None:
-        names = set(found)  # type: ignore[call-overload]
-        missing = [name for name in self.names if name not in names]
-        extra = sorted(names - set(self.names))
+        SchemaError says which column does not fit: a type that cannot become the one asked for, or a null.
+        """
+        self._check_names(table.column_names)
+        schema = self.schema(numbers)
+        return pa.Table.from_arrays([self._cast(table.column(field.name), field) for field in schema], schema=schema)
+
+    def _cast(self, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+        self._check_nulls(field, column)
+        try:
+            return column.cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SchemaError(
+                f"{self._place(field.name)}: expected {field.type}, found {column.type}: {error}"
+            ) from None
+
+    def _check_nulls(self, field: pa.Field, column: pa.Array | pa.ChunkedArray) -> None:
+        if column.null_count and not field.nullable:
+            raise SchemaError(
+                f"{self._place(field.name)}: expected no null, found {column.null_count:,} in {len(column):,} rows"
+            )
+
+    def _place(self, column: str) -> str:
+        return f"table {self.name!r}: column {column!r}"
+
+    def _check_names(self, found: Iterable[str]) -> None:
+        counts = Counter(found)
+        missing = [name for name in self.names if name not in counts]
+        extra = sorted(counts.keys() - set(self.names))
         if missing or extra:
             raise SchemaError(
                 f"table {self.name!r}: expected the columns {', '.join(self.names)}; "
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'}"
+            )
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated:
+            raise SchemaError(
+                f"table {self.name!r}: expected each column once, found {', '.join(repeated)} twice or more"
             )
 
 
