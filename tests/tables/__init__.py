@@ -1,0 +1,1 @@
+"""Tests of the tables: their columns, their partitions, their errors."""
