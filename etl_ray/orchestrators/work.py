@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Literal
 
+from etl_ray import storage
+from etl_ray.errors import EtlRayError
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile, build
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
@@ -16,10 +20,30 @@ Stage = Literal["normalize", "build"]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
-    """Normalize a Unit to a Receipt, or build a Shard to a BuiltFile."""
+    """Normalize a Unit to a Receipt, or build a Shard to a BuiltFile. What is raised by a defect says of which one."""
     if stage == "normalize":
-        return to_json(_normalizer(options).run(from_json(Unit, item)))
-    return to_json(build(from_json(Shard, item), _build_options(options)))
+        unit = from_json(Unit, item)
+        with _named(_place(unit)):
+            return to_json(_normalizer(options).run(unit))
+    shard = from_json(Shard, item)
+    with _named(shard.path):
+        return to_json(build(shard, _build_options(options)))
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    try:
+        yield
+    except EtlRayError:  # says so itself
+        raise
+    except Exception as error:
+        error.add_note(f"while working on {place}")
+        raise
+
+
+def _place(unit: Unit) -> str:
+    url = storage.redact(unit.segment.url)
+    return url if unit.end is None else f"{url}, bytes {unit.start:,} to {unit.end:,}"
 
 
 def read_receipt(data: bytes, place: str = "a receipt") -> Receipt:
