@@ -33,8 +33,8 @@ from etl_ray.tables import TABLES
 from etl_ray.venues import VENUES
 from etl_ray.version import __version__
 
-EARLY_STOP_LINES = 10_000
-"""A run stops early if most of its first lines are rejected: those of its first units up to this number."""
+EARLY_STOP_LINES = 1_000_000
+"""Lines from the beginning of a run that decide, in whole units, whether it goes on to the end."""
 
 
 @dataclass(frozen=True)
