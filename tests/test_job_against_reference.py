@@ -27,34 +27,37 @@ PRODUCTS = ("BTC-USD", "ETH-USD", "A", "btc/é")
 MIDNIGHT_NS = 1_764_201_600_000_000_000  # 2025-11-27, between times that the fixtures have
 
 
+@pytest.fixture(scope="module")
+def truth(real_flow: Path) -> Reference:
+    return Asked().truth([real_flow])
+
+
+@pytest.fixture(scope="module")
+def outcome(real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSummary, Path]:
+    output_dir = tmp_path_factory.mktemp("real") / "output"
+    return run(real_flow, output_dir, Asked()), output_dir
+
+
+@pytest.fixture(scope="module")
+def plain_flow(real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the recording unpacked, so that its segments can be cut."""
+    directory = tmp_path_factory.mktemp("plain")
+    for identity, raw in read_segments([real_flow]):
+        (directory / identity).write_bytes(raw)
+    return directory
+
+
 class TestRealFlow:
     """Eleven minutes of recorded flow, with midnight in them."""
-
-    @pytest.fixture(scope="class")
-    def truth(self, real_flow: Path) -> Reference:
-        return Asked().truth([real_flow])
-
-    @pytest.fixture(scope="class")
-    def outcome(self, real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSummary, Path]:
-        output_dir = tmp_path_factory.mktemp("real") / "output"
-        return run(real_flow, output_dir, Asked()), output_dir
-
-    @pytest.fixture(scope="class")
-    def plain_flow(self, real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Return the recording unpacked, so that its segments can be cut."""
-        directory = tmp_path_factory.mktemp("plain")
-        for identity, raw in read_segments([real_flow]):
-            (directory / identity).write_bytes(raw)
-        return directory
 
     def test_every_row_and_figure(self, truth: Reference, outcome: tuple[RunSummary, Path]) -> None:
         summary, output_dir = outcome
         assert_equal(read_output(output_dir), truth)
         assert_summary(summary, truth)
 
-    def test_figures_are_those_of_the_recording(self, outcome: tuple[RunSummary, Path]) -> None:
+    def test_figures_are_those_of_the_recording(self, truth: Reference, outcome: tuple[RunSummary, Path]) -> None:
         summary, _ = outcome
-        if summary.lines != 82_453:
+        if truth.counts.lines != 82_453:
             pytest.skip("another recording than the shared one")
         assert summary.messages == {
             "l2_data": 12_963,
@@ -122,6 +125,55 @@ class TestSample:
         )
         pairs = found.aggregate([]).to_pylist()
         assert len(pairs) == len({pair["connection_id"] for pair in pairs}) == 3
+
+
+def message(sequence_num: int, product: str | None) -> bytes:
+    """Return a line with a row of `product`, or of none."""
+    event = b'{"heartbeat_counter":1}'
+    if product is not None:
+        event = b'{"type":"snapshot","product_id":"%s","updates":[]}' % product.encode()
+    channel = b"heartbeats" if product is None else b"l2_data"
+    parts = (channel, sequence_num, event)
+    return b'{"channel":"%s","timestamp":"2025-11-26T14:00:00Z","sequence_num":%d,"events":[%s]}' % parts
+
+
+class TestConnections:
+    """Whose message is it: numbers and products alone, over cuts at any place."""
+
+    def check(self, segments: list[list[tuple[int, str | None]]], asked: Asked) -> None:
+        with TemporaryDirectory() as directory:
+            input_dir = Path(directory) / "input"
+            input_dir.mkdir()
+            for number, messages in enumerate(segments):
+                lines = [message(sequence_num, product) for sequence_num, product in messages]
+                (input_dir / f"s{number}.ndjson").write_bytes(b"\n".join(lines))
+            run_and_compare(input_dir, Path(directory) / "output", asked)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(
+            st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["A", "B", None])), max_size=8),
+            min_size=1,
+            max_size=3,
+        ),
+        st.sampled_from([None, 1, 300]),
+    )
+    def test_few_messages(self, segments: list[list[tuple[int, str | None]]], unit_bytes: int | None) -> None:
+        self.check(segments, Asked(unit_bytes=unit_bytes, block_bytes=unit_bytes))
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_many_messages(self, seed: int) -> None:
+        random = Random(seed)
+        products = [None, "A", "B", "C", "D", "E"]
+        messages = [(random.randint(0, 30), random.choice(products)) for _ in range(4_000)]
+        cut = random.randint(1_000, 3_000)
+        self.check([messages[:cut], messages[cut:]], Asked(unit_bytes=100_000, block_bytes=10_000))
+
+    def test_far_back(self) -> None:
+        """Look for the greatest last number, and for the run to extend, among as many as may be open."""
+        runs: list[tuple[int, str | None]] = [(2 * number, f"P{number}") for number in range(1_030, 0, -1)]
+        self.check([[*runs, (2_063, None), (2_048, "X"), (2_053, "X"), (2_057, "P1028")]], Asked())
+        self.check([runs[:500], runs[500:], [(2_063, None), (2_048, "X"), (2_053, "X"), (2_057, "P1028")]], Asked())
 
 
 def segment_of(random: Random, lines: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_every_fixture_is_explained() -> None:
     readme = (WIRE / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in WIRE.glob("*.ndjson") if f"`{path.name}`" not in readme] == []
     assert len(VALID) == 11
-    assert len(FAULTS) == 330
+    assert len(FAULTS) == 333
 
 
 @pytest.mark.parametrize("numbers", ["float64", "decimal"])
@@ -226,6 +227,7 @@ def test_segments_are_found_unpacked_and_ordered(input_dir: Path) -> None:
         ("segment_20251126T14_00001.ndjson", "2025-11-26"),
         ("20251126140000.ndjson", "2025-11-26"),
         ("part_00000001_20240229.ndjson", "2024-02-29"),
+        ("part_00020251126.ndjson", "2025-11-26"),
         ("part_20230229.ndjson", "unknown"),
         ("part_1732629600123.ndjson", "unknown"),
         ("part_20091231_21000101.ndjson", "unknown"),
@@ -248,6 +250,16 @@ def test_long_texts_are_cut(input_dir: Path) -> None:
     assert found.tables["errors"][0]["message"] == "é" * 4_096
     (reject,) = found.tables["rejects"]
     assert (reject["length"], reject["byte_offset"], reject["raw"]) == (len(line), len(error.encode()), line[:65_536])
+
+
+def test_lines_may_be_too_long(input_dir: Path) -> None:
+    line = b'{"channel":"heartbeats","timestamp":"2025-11-26T14:00:00Z","sequence_num":1,"events":[]}'
+    (input_dir / "s.ndjson").write_bytes(line + b"\r\n" + line + b"\n" + b" " * 70_000 + line)
+    found = reference([input_dir], max_line_bytes=len(line))
+    lengths = [(row["line"], row["length"], row["channel"], row["raw"]) for row in found.tables["rejects"]]
+    assert lengths == [(1, len(line) + 1, "heartbeats", None), (3, 70_000 + len(line), None, None)]
+    assert found.tables["rejects"][1]["sha256"] == hashlib.sha256(b" " * 70_000 + line).hexdigest()
+    assert (found.counts.rejected, found.counts.accepted) == (2, 1)
 
 
 class TestSelection:
@@ -286,7 +298,8 @@ class TestSelection:
         assert [row["product_id"] for row in reference(segment, products=["BTC-USDC"]).tables["market_trades"]] == [
             "BTC-USD"
         ]
-        assert reference(segment, products=["USDT-USDC"]).counts.out_of_range == 2
+        (row,) = reference(segment, products=["USDT-USDC"]).tables["market_trades"]
+        assert row["product_id"] == "USDT-USDC"
 
     def test_range_is_half_open_on_server_time(self) -> None:
         segment = [WIRE / "l2_data_20251126.ndjson"]

@@ -73,7 +73,7 @@ def test_fixture_alone(segment: Path, numbers: Numbers, input_dir: Path, output_
 @pytest.mark.parametrize("asked", SELECTIONS.values(), ids=SELECTIONS)
 def test_selections_of_all_fixtures(asked: Asked, recording: Path, output_dir: Path) -> None:
     counts = run_and_compare(recording, output_dir, asked)
-    assert counts.lines == 847
+    assert 0 < counts.accepted < counts.lines
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,8 @@ def assert_summary(summary: RunSummary, truth: Reference) -> None:
 
 
 def pad(directory: Path, lines: int) -> None:
-    """Add a last segment of as many valid lines, so that rejects are not more than half of the run."""
-    (directory / "zz_padding.ndjson").write_bytes(_TINY_PRIVATE * lines)
+    """Add a first segment of as many valid lines, so that rejects are not more than half of the run."""
+    (directory / "0_padding.ndjson").write_bytes(_TINY_PRIVATE * lines)
 
 
 def table_files(output_dir: Path) -> dict[str, str]:

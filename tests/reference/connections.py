@@ -23,7 +23,7 @@ class _Run:
 
 
 class Connections:
-    """The rule of semantics.md, message by message."""
+    """The rule of semantics.md, message by message. Number 0 needs no case of its own: no number is below it."""
 
     def __init__(self) -> None:
         self._connections: list[_Connection] = []
@@ -42,14 +42,14 @@ class Connections:
         return run.connection.id
 
     def _extended(self, sequence_num: int, product: str | None) -> _Run | None:
-        several = [run for run in self._open_runs if run.last == sequence_num - 1 and sequence_num != 0]
+        several = [run for run in self._open_runs if run.last == sequence_num - 1]
         carrier = self._carrier.get(product) if product is not None else None
         if any(run is carrier for run in several):
             return carrier
         return max(several, key=lambda run: run.latest, default=None)
 
     def _opened(self, sequence_num: int, product: str | None, place: str) -> _Run:
-        connection = None if sequence_num == 0 else self._joined(sequence_num, product)
+        connection = self._joined(sequence_num, product)
         if connection is None:
             connection = _Connection(place)
             self._connections.append(connection)
