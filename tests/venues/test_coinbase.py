@@ -145,6 +145,14 @@ def test_level2_is_last_of_each_product_in_a_message(venue: Venue) -> None:
 
 
 @both_parsers
+def test_is_last_of_messages_with_one_event_each(venue: Venue) -> None:
+    one, two = level("bid", "1", "2"), level("offer", "3", "4")
+    events = (book("update", "BTC-USD", one, two), book("update", "BTC-USD", one), book("update", "X", two, one, one))
+    found = rows("level2", venue, *(message("l2_data", single) for single in events))
+    assert [row["is_last"] for row in found] == [False, True, True, False, False, True]
+
+
+@both_parsers
 def test_is_last_where_only_the_first_event_has_rows(venue: Venue) -> None:
     events = (book("update", "BTC-USD", level("bid", "1", "2")), book("update", "ETH-USD"))
     assert [row["is_last"] for row in rows("level2", venue, message("l2_data", *events))] == [True]
