@@ -10,7 +10,7 @@ from etl_ray.scan import LineParser, Parsed, Reject
 from etl_ray.scan.parsed import MAX_RAW_BYTES, ErrorLine, make_reject
 from etl_ray.venues.rows import NULL
 from tests.scan.outcome import COINBASE, padded, parse
-from tests.scan.wire import book, level, message, write
+from tests.scan.wire import TICKER, book, event, level, message, write
 
 L2 = write(message("l2_data", book("update", "BTC-USD", level("bid", "1", "2"))))
 BROKEN = L2[:-1]
@@ -146,6 +146,19 @@ def test_private_messages_keep_nothing_but_channel_and_number() -> None:
     assert found.messages.ts_server.tolist() == [NULL, NULL]
     assert found.messages.product.tolist() == [-1, -1]
     assert (found.rows, found.symbols, found.unknown_keys) == ({}, (), 0)
+
+
+def test_symbols_of_lines_that_are_not_taken_are_forgotten() -> None:
+    """The kernel meets a product before it knows that the line is not for it."""
+    begun = L2.replace(b"BTC-USD", b"SECRET-%d").replace(b'"2"', b'"2",')
+    other = write(message("ticker", event("update", tickers=[TICKER | {"product_id": "ALSO"}]))).replace(
+        b"]}]}", b"]}],}"
+    )
+    lines = [begun % number for number in range(100)] + [L2, other, L2.replace(b"BTC", b"ETH"), begun % 1]
+    found = found_in(b"\n".join(lines))
+    assert len(found.rejects) == 102
+    assert found.symbols == ("BTC-USD", "ETH-USD")
+    assert [found.symbols[product] for product in found.messages.product] == ["BTC-USD", "ETH-USD"]
 
 
 def test_long_line() -> None:
