@@ -58,6 +58,8 @@ bench: $(VENV)/.installed-dev ## measure speed and memory, as Markdown in bench-
 	@$(BIN)/python -m tests.benchmarks.end_to_end --json $(BENCH_DIR)/end_to_end.json --markdown $(BENCH_DIR)/end_to_end.md
 	@echo "==> measuring the memory of a worker"
 	@$(BIN)/python -m tests.benchmarks.memory --json $(BENCH_DIR)/memory.json --markdown $(BENCH_DIR)/memory.md
+	@echo "==> measuring the memory of Parquet to Parquet"
+	@$(BIN)/python -m tests.benchmarks.parquet_memory --json $(BENCH_DIR)/parquet_memory.json --markdown $(BENCH_DIR)/parquet_memory.md
 
 constraints: ## resolve all dependencies anew and pin them in constraints.txt
 	@echo "==> resolving with $$($(PYTHON) --version)"
