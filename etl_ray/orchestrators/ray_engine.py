@@ -11,7 +11,7 @@ import ray.data
 from ray.data import DataContext, TaskPoolStrategy
 
 from etl_ray import errors
-from etl_ray.errors import EtlRayError
+from etl_ray.errors import ConfigError, EtlRayError
 from etl_ray.orchestrators.work import Stage, work
 
 MAX_BUNDLE_BYTES = 1_000_000_000
@@ -34,7 +34,7 @@ class RayEngine:
         self._started = not ray.is_initialized()
         if self._started:
             logging.getLogger("ray").setLevel(logging.WARNING)
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING)
+            _connect(address or "local")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -73,6 +73,16 @@ class RayEngine:
         cpus = resources.get("CPU", 1.0)
         slots = max(1, int(cpus / self._cpus_per_task))
         return min(slots, self._max_tasks) if self._max_tasks else slots
+
+
+def _connect(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    except ConnectionError as error:
+        raise ConfigError(
+            f"cannot connect to Ray at {address}: {error}; expected a running cluster of Ray {ray.__version__}. "
+            "If it asks for a token, set RAY_AUTH_MODE=token"
+        ) from None
 
 
 def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[list[bytes]]:
