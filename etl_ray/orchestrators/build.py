@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +13,7 @@ from etl_ray import storage
 from etl_ray.errors import StorageError
 from etl_ray.orchestrators.custom import ProcessorSpec, apply, load_processors
 from etl_ray.orchestrators.instruments import instruments
+from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.orchestrators.stitch import Shard, Source
@@ -75,7 +75,7 @@ def _pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     for index, pieces in groupby(shard.pieces, key=lambda piece: piece.source):
         source = shard.sources[index]
         try:
-            assignment = _assignment(options.staging, source)
+            assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
             url = storage.join(options.staging, source.path)
             with storage.open_read(url) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
                 for piece in pieces:
@@ -113,13 +113,6 @@ def _complete(
     for name, value in zip(shard.partition_cols, shard.partition, strict=True):
         columns[name] = constant(value, count)
     return pa.Table.from_arrays([columns[name] for name in table.names], schema=table.schema(numbers))
-
-
-def _assignment(staging: str, source: Source) -> Int32s | None:
-    """Return the connection of each message of a source, as an index into its connections; None if it has one only."""
-    if source.assignment is None:
-        return None
-    return np.frombuffer(storage.read_bytes(storage.join(staging, source.assignment)), "<i4").astype(np.int32)
 
 
 def _grouped(tables: Iterator[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:

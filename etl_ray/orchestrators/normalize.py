@@ -12,7 +12,7 @@ import pyarrow as pa
 from etl_ray import storage
 from etl_ray.errors import SegmentError
 from etl_ray.orchestrators.messages import to_json
-from etl_ray.orchestrators.numbered import NumberedMessages
+from etl_ray.orchestrators.numbered import NumberedWriter
 from etl_ray.orchestrators.receipts import Counts, Receipt
 from etl_ray.orchestrators.selection import Selection, Sorted, select_rows, sort_messages
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, StagedWriter
@@ -51,12 +51,14 @@ class Normalizer:
     def run(self, unit: Unit) -> Receipt:
         """Write the staged files of a unit, then its receipt; return the receipt."""
         options = self._options
-        numbered = NumberedMessages()
         account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
         damage: str | None = None
         end = 0
         self._parser.begin_unit()
-        with StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer:
+        with (
+            StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer,
+            NumberedWriter(options.staging, unit.name) as numbered,
+        ):
             try:
                 for block in self._blocks(unit):
                     end = block.offset + (block.size if isinstance(block, Block) else block.length + 1)
@@ -65,11 +67,12 @@ class Normalizer:
             except SegmentError as error:
                 damage = str(error)
             files = writer.finish()
+            numbers = numbered.finish(self._parser.symbols)
         receipt = Receipt(
             unit=unit.name,
             counts=account.counts + Counts(bytes=_unpacked_bytes(unit, end)),
             messages=dict(sorted(account.messages.items())),
-            numbered=numbered.write(options.staging, unit.name, self._parser.symbols),
+            numbered=numbers,
             files=files,
             damage=damage,
         )
@@ -95,7 +98,7 @@ class Normalizer:
             )
         )
 
-    def _write(self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, numbered: NumberedMessages) -> Sorted:
+    def _write(self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, numbered: NumberedWriter) -> Sorted:
         """Stage what is selected of a stretch of lines; return what became of its messages."""
         options = self._options
         sorted_messages = sort_messages(parsed, options.selection, self._venue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import pyarrow as pa
 import ray
@@ -31,31 +32,34 @@ class RayEngine:
         self._cpus_per_task = cpus_per_task
         self._memory_bytes = memory_mb_per_task * 1_000_000
         self._max_tasks = max_tasks
-        self._started = not ray.is_initialized()
-        if self._started:
-            logging.getLogger("ray").setLevel(logging.WARNING)
-            _connect(address or "local")
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        context = DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.execution_options.preserve_order = False
+        with ExitStack() as undone_on_close:
+            for target, level in _talkers():
+                undone_on_close.enter_context(_no_louder(target, level))
+            if not ray.is_initialized():
+                _connect(address or "local")
+                undone_on_close.callback(ray.shutdown)
+            self._undone_on_close = undone_on_close.pop_all()
+        self._context = DataContext.get_current().copy()
+        self._context.enable_progress_bars = False
+        self._context.print_on_execution_start = False
+        self._context.execution_options.preserve_order = False
 
     def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
         """Yield one result per item, in the order in which they are finished."""
         if not items:
             return
         bundles = bundle(items, slots=self._slots())
-        dataset = ray.data.from_items([{"items": items} for items in bundles], override_num_blocks=len(bundles))
-        results = dataset.map_batches(
-            do_bundle,  # type: ignore[arg-type]  # Ray's annotation knows no keyword arguments
-            fn_kwargs={"stage": stage, "options": options},
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=self._cpus_per_task,
-            memory=self._memory_bytes,
-            compute=TaskPoolStrategy(size=self._max_tasks) if self._max_tasks else None,
-        )
+        with DataContext.current(self._context):
+            dataset = ray.data.from_items([{"items": items} for items in bundles], override_num_blocks=len(bundles))
+            results = dataset.map_batches(
+                do_bundle,  # type: ignore[arg-type]  # Ray's annotation knows no keyword arguments
+                fn_kwargs={"stage": stage, "options": options},
+                batch_size=1,
+                batch_format="pyarrow",
+                num_cpus=self._cpus_per_task,
+                memory=self._memory_bytes,
+                compute=TaskPoolStrategy(size=self._max_tasks) if self._max_tasks else None,
+            )
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             rows = pa.table(batch)
             for result, error in zip(rows["result"].to_pylist(), rows["error"].to_pylist(), strict=True):
@@ -64,9 +68,8 @@ class RayEngine:
                 yield result
 
     def close(self) -> None:
-        """Stop the cluster if this engine has started it, or leave it."""
-        if self._started:
-            ray.shutdown()
+        """Stop the cluster if this engine has started it, or leave it; let Ray talk as before."""
+        self._undone_on_close.close()
 
     def _slots(self) -> int:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -77,12 +80,30 @@ class RayEngine:
 
 def _connect(address: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
     except ConnectionError as error:
         raise ConfigError(
             f"cannot connect to Ray at {address}: {error}; expected a running cluster of Ray {ray.__version__}. "
             "If it asks for a token, set RAY_AUTH_MODE=token"
         ) from None
+
+
+def _talkers() -> Iterator[tuple[logging.Logger | logging.Handler, int]]:
+    """Yield what would write to standard error, and what it still may: failures are raised, not logged."""
+    yield logging.getLogger("ray"), logging.ERROR
+    for handler in logging.getLogger("ray.data").handlers:  # one of them writes Ray's own log files
+        if isinstance(handler, logging.StreamHandler):
+            yield handler, logging.CRITICAL
+
+
+@contextmanager
+def _no_louder(target: logging.Logger | logging.Handler, level: int) -> Iterator[None]:
+    before = target.level
+    target.setLevel(max(before, level))
+    try:
+        yield
+    finally:
+        target.setLevel(before)
 
 
 def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[list[bytes]]:
@@ -108,10 +129,19 @@ def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.T
             try:
                 result = work(stage, options, item)
             except EtlRayError as failure:
-                error = [type(failure).__name__, *(str(arg) for arg in failure.args)]
+                error = describe_error(failure)
             yield pa.table(
                 {"result": pa.array([result], pa.binary()), "error": pa.array([error], pa.list_(pa.string()))}
             )
+
+
+def describe_error(failure: EtlRayError) -> list[str]:
+    """Return the class and the arguments of an exception; of a private class the nearest public one and its message."""
+    kind = type(failure)
+    if getattr(errors, kind.__name__, None) is kind:
+        return [kind.__name__, *(str(arg) for arg in failure.args)]
+    public = next(base for base in kind.__mro__ if getattr(errors, base.__name__, None) is base)
+    return [public.__name__, str(failure)]
 
 
 def restore_error(described: list[str]) -> EtlRayError:

@@ -26,10 +26,11 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class NumberedFile:
-    """Where the numbers of a unit's messages are, below the staging directory, in how many bytes."""
+    """Where the numbers of a unit's messages are, below the staging directory; their products index `symbols`."""
 
     path: str
     bytes: int
+    symbols: tuple[str, ...]
 
 
 @dataclass(frozen=True)

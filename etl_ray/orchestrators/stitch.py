@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from etl_ray import storage
-from etl_ray.orchestrators.numbered import follow
+from etl_ray.orchestrators.numbered import assign_connections
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker
 from etl_ray.tables.partitions import partition_path
-from etl_ray.venues.rows import Int32s
 
 
 @dataclass(frozen=True)
@@ -84,8 +80,9 @@ def stitch(
     for unit, receipt in zip(units, receipts, strict=True):
         if unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
-        followed = follow(staging, receipt.numbered.path, tracker, segment=segment, line_offset=line_offset)
-        connections, assignment = _assignment(staging, unit.name, followed, tracker.ids)
+        connections, assignment = assign_connections(
+            staging, unit.name, receipt.numbered, tracker=tracker, segment=segment, line_offset=line_offset
+        )
         for file in receipt.files:
             source = Source(file.path, segment, line_offset, connections, assignment)
             for index, group in enumerate(file.groups):
@@ -98,18 +95,6 @@ def stitch(
         for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
     ]
     return Stitched(tuple(shards), len(tracker.ids), tracker.holes, tracker.missing)
-
-
-def _assignment(staging: str, unit: str, found: Int32s, ids: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """Return the connections of a unit, and where it is written which message is of which, if there are several."""
-    distinct, index = np.unique(found, return_inverse=True)
-    # What has no number (-1) has no row, so it does not matter which connection its index stands for.
-    connections = tuple(ids[code] if code >= 0 else "" for code in distinct)
-    if len(distinct) <= 1:
-        return connections, None
-    path = f"connections/{unit}.int32"
-    storage.write_bytes(storage.join(staging, path), index.astype("<i4").tobytes(), durable=False)
-    return connections, path
 
 
 def _cut(
