@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WINDOW_ROWS = 262_144
 _WINDOW_BYTES = 128 << 20
-_WIDEST = 4  # windows: a row group of up to so many stays in one piece, for cutting it costs time
+_WIDEST = 4  # windows: a row group of more is cut into pieces of so many, each of which begins to read it anew
 
 
 def rows_at_once(part: ParquetPart, rows: int) -> int:
@@ -30,16 +30,17 @@ def rows_at_once(part: ParquetPart, rows: int) -> int:
 
 
 def windows(groups: Sequence[RowGroup], rows: int) -> Iterator[tuple[int, int]]:
-    """Yield (first row, number of rows): whole row groups of about `rows` rows together, huge ones in pieces."""
+    """Yield (first row, number of rows): whole row groups of up to `rows` rows together, huge ones in pieces."""
+    widest = _WIDEST * rows
     first = count = 0
     for group in groups:
         if count and count + group.rows > rows:
             yield first, count
             first, count = first + count, 0
         count += group.rows
-        while count > _WIDEST * rows:
-            yield first, rows
-            first, count = first + rows, count - rows
+        while count > widest:
+            yield first, widest
+            first, count = first + widest, count - widest
     if count:
         yield first, count
 

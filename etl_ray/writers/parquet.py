@@ -17,7 +17,7 @@ from etl_ray.writers.folders import check_partition_type
 from etl_ray.writers.incoming import Data, incoming
 from etl_ray.writers.partitioned import Limits, PartitionedFiles
 from etl_ray.writers.parts import Layout, Part, PartFiles
-from etl_ray.writers.publish import Staging, refuse_existing, refuse_job_output
+from etl_ray.writers.publish import Staging, refuse_existing, refuse_file, refuse_job_output
 
 Mode = Literal["error", "overwrite"]
 
@@ -64,6 +64,7 @@ class ParquetWriter(BaseWriter):
             raise ConfigError(f"mode: expected {' or '.join(get_args(Mode))}, found {mode!r}")
         _check_names(partition_cols)
         refuse_job_output(output_path)
+        refuse_file(output_path)
         if mode == "error":
             refuse_existing(output_path)
         source = incoming(data)

@@ -23,8 +23,6 @@ def existing_files(output_path: str) -> list[str]:
     if not storage.exists(output_path):
         return []
     listing = storage.search(output_path)
-    if listing.named:
-        raise ConfigError(f"output_path {storage.redact(output_path)} is a file; expected a directory")
     root = _absolute(output_path)
     return sorted(
         info.url
@@ -32,6 +30,12 @@ def existing_files(output_path: str) -> list[str]:
         if info.url.endswith(_SUFFIX)
         and not any(part.startswith(_HIDDEN) and "=" not in part for part in info.url.removeprefix(root).split("/"))
     )
+
+
+def refuse_file(output_path: str) -> None:
+    """Raise ConfigError if there is a file where the directory should be."""
+    if storage.exists(output_path) and storage.search(output_path).named:
+        raise ConfigError(f"output_path {storage.redact(output_path)} is a file; expected a directory")
 
 
 def refuse_existing(output_path: str) -> None:
