@@ -105,6 +105,16 @@ _QUOTED = [f'"{word}"' for word in [*NUMBERS, *INTEGERS, *TIMES, *GO_TIMES, *WOR
 VALUES = [*_QUOTED, *INTEGERS, *OTHERS]
 
 BYTES = b"{}[]\",:\\ \t\r\n\x00\x01\x0b\x1f\x7f\x80\xa0\xc3\xe2\xed\xef\xff+-.0159eEaTZxmbu/_'"
+INNER = (
+    *(
+        b"\\ \\\\ \\x \\/ \\n \\u12 \\u0041 \\ud800 \\ud83d\\ude00 \x00 \x01 \x1f \x7f \x80 \xff \xc3 \xc3\xa9".split(
+            b" "
+        )
+    ),
+    *(b"\xc0\x80 \xed\xa0\x80 \xf0\x9f\x98\x80 \xf4\x90\x80\x80 \xef\xbb\xbf / ' { ] , :".split(b" ")),
+    *(b'\\"', b'"', b'","', b" ", b"\t", b"\r", b"\n"),
+)
+"""What may be harmless, need an escape, be one, or be no UTF-8, somewhere in a string."""
 _STRING = re.compile(rb'"[^"\\]*"')
 _INTEGER = re.compile(rb"(?<=[:,\[ ])[0-9]+(?=[,}\] ])")
 _STRUCTURE = re.compile(rb"[{}\[\],:]")
@@ -169,8 +179,34 @@ def _token(random: Random, line: bytes, lines: Sequence[bytes]) -> bytes:
     elif choice == 1:
         value = _escaped(random, match[0])
     else:
-        value = random.choice(VALUES).encode()
+        value = _other(random, match[0].decode("utf-8", "replace")).encode()
     return line[: match.start()] + value + line[match.end() :]
+
+
+def _other(random: Random, token: str) -> str:
+    """Return another value, mostly of the same sort."""
+    if random.random() < 0.3:
+        return random.choice(VALUES)
+    if not token.startswith('"'):
+        return random.choice(INTEGERS)
+    text = token[1:-1]
+    if text.isdigit():
+        return f'"{random.choice((*INTEGERS, *NUMBERS))}"'
+    if text.replace(".", "").replace("-", "").isdigit():
+        return f'"{random.choice(NUMBERS)}"'
+    if text.startswith("20") and ":" in text:
+        return f'"{random.choice(GO_TIMES if " " in text else TIMES)}"'
+    return f'"{random.choice(WORDS)}"'
+
+
+def _within(random: Random, line: bytes, lines: Sequence[bytes]) -> bytes:
+    """Put something into a string that not every string may hold."""
+    found = list(_STRING.finditer(line))
+    if not found:
+        return line
+    match = random.choice(found)
+    at = random.randrange(match.start() + 1, match.end())
+    return line[:at] + random.choice(INNER) + line[at:]
 
 
 def _escaped(random: Random, token: bytes) -> bytes:
@@ -196,7 +232,7 @@ def _restructure(random: Random, line: bytes, lines: Sequence[bytes]) -> bytes:
     root, count = found
     at = random.randrange(count)
     blank = random.choice(("", "", "", " ", "\t"))
-    return _written(root, random, [at], blank).encode()
+    return _written(root, random, [at], blank).encode("utf-8", "surrogatepass")
 
 
 @lru_cache(maxsize=4096)
@@ -269,6 +305,8 @@ CHANGES: tuple[Callable[[Random, bytes, Sequence[bytes]], bytes], ...] = (
     _token,
     _token,
     _token,
+    _within,
+    _within,
     _digits,
     _digits,
     _restructure,
