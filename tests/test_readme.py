@@ -220,6 +220,19 @@ def test_the_readme_lists_every_table_in_order() -> None:
     assert [name for name in listed if name in TABLES] == list(TABLES)
 
 
+def test_figures_of_speed_are_those_of_the_benchmarks() -> None:
+    """A row here: program, times plain, MB/s, peak MB; there CPU s and wall times stand among them."""
+    shown = re.findall(r"^\| .+ \| ([\d.]+) \| (\d+) \| (\d+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    measured = re.findall(
+        r"^\| .+? \| +([\d.]+) \|[^|]+\| +(\d+) \(.+ (\d+) \|$",
+        (ROOT / "tests/benchmarks/README.md").read_text(),
+        re.MULTILINE,
+    )
+
+    assert len(shown) == 4
+    assert shown == measured[:4]
+
+
 def test_options_that_pages_mention_exist_and_those_of_run_are_mentioned() -> None:
     commands = get_command(entry._app).commands  # type: ignore[attr-defined]
     known = {name: {text for item in command.params for text in item.opts} for name, command in commands.items()}
