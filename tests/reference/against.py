@@ -85,7 +85,8 @@ def assert_summary(summary: RunSummary, truth: Reference) -> None:
     rows = found["rows"]
     assert isinstance(rows, dict)
     found["rows"] = {name: count for name, count in rows.items() if count}
-    assert {name: found[name] for name in expected} == expected
+    differ = {name: (value, found[name]) for name, value in expected.items() if found[name] != value}
+    assert not differ, "; ".join(f"{name}: expected {value}, found {had}" for name, (value, had) in differ.items())
     parts = ("accepted", "ignored", "out_of_range", "blank", "rejects")
     assert found["lines"] == sum(expected[name] for name in parts)  # type: ignore[misc]
     assert found["damaged"] == []
