@@ -32,6 +32,8 @@ LANGUAGES = ("bash", "python", "yaml", "text")
 FLAGS = ("no-run", "slow")
 OTHER_OPTIONS = {"--working-dir"}
 """Options of other programs that the pages mention."""
+FROM_THE_SYSTEM = {"No space left on device"}
+"""Parts of messages that the operating system words."""
 
 _BLOCK = re.compile(r"^```([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _REASON = re.compile(r"<!-- not run: .+? -->\s*\Z", re.DOTALL)
@@ -218,6 +220,16 @@ def test_the_readme_lists_every_table_in_order() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
 
     assert [name for name in listed if name in TABLES] == list(TABLES)
+
+
+def test_messages_that_operations_explains_are_those_of_the_program() -> None:
+    source = "".join(path.read_text() for path in sorted((ROOT / "etl_ray").rglob("*.py")))
+    joined = re.sub(r'"\s*f?"', "", source)  # a message that is cut over lines
+    messages = re.findall(r"^\| `([^`]*[ :][^`]*)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    parts = {part.strip(" :") for message in messages for part in message.split("...")} - {"", *FROM_THE_SYSTEM}
+
+    assert len(messages) > 10
+    assert sorted(part for part in parts if part not in joined) == []
 
 
 def test_figures_of_speed_are_those_of_the_benchmarks() -> None:
