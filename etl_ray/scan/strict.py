@@ -63,7 +63,7 @@ def parse_line(raw: bytes, venue: Venue, numbers: Numbers) -> PublicMessage | Pr
     try:
         top = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise RejectedLineError(f"not JSON: {error}") from None
+        raise RejectedLineError(_not_json(raw, error)) from None
     if not isinstance(top, dict):
         raise RejectedLineError(f"expected a JSON object, found {_sort_of(top)}")
     try:
@@ -81,6 +81,15 @@ def parse_line(raw: bytes, venue: Venue, numbers: Numbers) -> PublicMessage | Pr
         return _public(message, channel, ts_capture, extra, venue, numbers)
     except BadValueError as error:
         raise RejectedLineError(str(error)) from None
+
+
+def _not_json(raw: bytes, error: orjson.JSONDecodeError) -> str:
+    """Say what is wrong at which byte: orjson counts characters, and none where bytes are not UTF-8."""
+    try:
+        at, problem = len(raw.decode()[: error.pos].encode()), error.msg
+    except UnicodeDecodeError as bad:
+        at, problem = bad.start, f"expected UTF-8, found 0x{raw[bad.start]:02x}"
+    return f"not JSON: {problem} (byte {at:,} of the line)"
 
 
 def _private(message: Mapping[str, object], channel: str) -> PrivateMessage:

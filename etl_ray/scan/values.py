@@ -37,7 +37,9 @@ class BadValueError(ValueError):
 
 
 def show(value: object) -> str:
-    """Return a short form of a value for messages."""
+    """Return a short form of a JSON value for messages."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
