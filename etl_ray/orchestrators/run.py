@@ -72,7 +72,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
             unchanged = latest.run_id == run.id and ledger.is_whole(latest)
         manifest = latest if latest is not None and unchanged else run.execute()
         run.clear()
-        seconds = time.monotonic() - started_s
+        seconds = time.monotonic() - started_s - run.compiling_s
         return Outcome(
             _summary(manifest, output_url, seconds=seconds, unchanged=unchanged), ledger.receipts(manifest.number)
         )
@@ -112,6 +112,7 @@ class _Run:
         self.inputs = tuple(
             Input(item.identity, storage.redact(item.url), item.size, item.version) for item in segments
         )
+        self.compiling_s = 0.0
         self._segments = segments
         self._config = config
         self._ledger = ledger
@@ -193,9 +194,7 @@ class _Run:
         counts = sum((receipt.counts for receipt in receipts.values()), Counts())
         todo = {unit.name: unit for unit in units if unit.name not in receipts}
         if todo:
-            if not is_compiled():
-                self._progress.note("compiling the scanner: some 15 seconds, once on this machine")
-            warm_up()
+            self._compile()
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
         self._progress.advance(
             sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
@@ -215,6 +214,14 @@ class _Run:
         self._check_input(counts)
         counts.check("the run")
         return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
+
+    def _compile(self) -> None:
+        """Compile the scanner before its first unit, or load what an earlier process has compiled."""
+        if not is_compiled():
+            self._progress.note("compiling the scanner: some 15 seconds, once on this machine")
+        started_s = time.monotonic()
+        warm_up()
+        self.compiling_s = time.monotonic() - started_s
 
     def _check_beginning(self, beginning: _Beginning) -> None:
         if beginning.counts.lines >= EARLY_STOP_LINES:
