@@ -12,7 +12,15 @@ from etl_ray import storage
 from etl_ray.errors import ConfigError
 from etl_ray.readers.base import BaseReader
 from etl_ray.readers.filters import Condition, Filter, bind, check_form, may_hold, polars_expression
-from etl_ray.readers.parquet_decode import arrow_batches, damaged, polars_scan, polars_windows, rows_at_once
+from etl_ray.readers.parquet_decode import (
+    arrow_batches,
+    check_polars_types,
+    damaged,
+    from_polars,
+    polars_scan,
+    polars_windows,
+    rows_at_once,
+)
 from etl_ray.readers.parquet_files import ParquetPart, find_table
 
 if TYPE_CHECKING:
@@ -83,6 +91,8 @@ class ParquetReader(BaseReader):
         needed = None if self._columns is None else tuple(dict.fromkeys([*self._columns, *filtered]))
         table = find_table(input_path, needed)
         conditions = bind(self._filters, table.schema)
+        if self._use_polars:
+            check_polars_types(table.schema)
         parts = tuple(part for part in table.parts if may_hold(conditions, part.path_values))
         names = table.schema.names if self._columns is None else self._columns
         output = pa.schema([table.schema.field(name) for name in names], metadata=table.schema.metadata)
@@ -119,15 +129,15 @@ def _polars_batches(part: ParquetPart, plan: _Plan, batch_rows: int) -> Iterator
 
     rows = rows_at_once(part, batch_rows)
     failures = (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError)
-    for lazy in polars_windows(part, plan.schema, rows=batch_rows):
-        matching = lazy.filter(polars_expression(plan.conditions)) if plan.conditions else lazy
-        try:
+    try:
+        for lazy in polars_windows(part, plan.schema, rows=batch_rows):
+            matching = lazy.filter(polars_expression(plan.conditions)) if plan.conditions else lazy
             frame = matching.select(plan.output.names).collect(engine="streaming")
-            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(plan.output)
-        except failures as error:
-            raise damaged(part, error) from None
-        del lazy, matching, frame
-        yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
+            table = from_polars(frame, plan.output)
+            del lazy, matching, frame  # before the next window, for the sake of its categories
+            yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
+    except failures as error:
+        raise damaged(part, error) from None
 
 
 def _window_scan(plan: _Plan, batch_rows: int) -> pl.LazyFrame:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+import pyarrow.types as pat
 
 from etl_ray import storage
-from etl_ray.errors import StorageError
+from etl_ray.errors import SchemaError, StorageError
 from etl_ray.readers.filters import Condition, arrow_expression, mask
 from etl_ray.readers.parquet_files import ParquetPart, RowGroup
 from etl_ray.tables import SYMBOL
@@ -72,6 +73,49 @@ def _row_groups(file: object, conditions: Sequence[Condition]) -> list[int] | No
         return None
     fragment = ds.ParquetFileFormat().make_fragment(file)
     return [group.id for group in fragment.subset(arrow_expression(conditions)).row_groups]
+
+
+def check_polars_types(schema: pa.Schema) -> None:
+    """Raise SchemaError if a column would not come back from Polars with its type."""
+    import polars as pl
+
+    for field in schema:
+        alone = pa.schema([field])
+        reason = "its decimals are not 128 bits wide" if _has_odd_decimals(field.type) else ""
+        try:
+            if not reason:
+                from_polars(pl.DataFrame(alone.empty_table()), alone)
+        except (pl.exceptions.PolarsError, pa.ArrowException) as error:
+            reason = str(error)
+        if reason:
+            raise SchemaError(
+                f"column {field.name!r} is {field.type}, which Polars cannot hold: {reason}. Read with "
+                "use_polars=False, or leave it out by `columns`"
+            )
+
+
+def from_polars(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Return the rows of a frame with the types and metadata of `schema`, which Polars does not keep."""
+    import polars as pl
+
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pa.Table.from_arrays([_restore(table.column(field.name), field.type) for field in schema], schema=schema)
+
+
+def _restore(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    if not isinstance(kind, pa.BaseExtensionType):
+        return column.cast(kind)
+    plain = column.combine_chunks()
+    if isinstance(plain, pa.ExtensionArray):
+        plain = plain.storage
+    return pa.ExtensionArray.from_storage(kind, plain.cast(kind.storage_type))
+
+
+def _has_odd_decimals(kind: pa.DataType) -> bool:
+    # Polars would panic.
+    if pat.is_decimal(kind):
+        return not pat.is_decimal128(kind)
+    return any(_has_odd_decimals(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def polars_windows(part: ParquetPart, schema: pa.Schema, *, rows: int) -> Iterator[pl.LazyFrame]:

@@ -19,10 +19,9 @@ from etl_ray.config.sections import suggest
 from etl_ray.errors import ConfigError, SchemaError, StorageError
 from etl_ray.storage.remote import filesystem
 from etl_ray.tables import SYMBOL, TABLES
+from etl_ray.tables.partitions import NULL_VALUE, is_hidden
 
 SUFFIXES = (".parquet", ".parq", ".pq")
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-_HIDDEN = ("_", ".")
 _FOOTERS_AT_ONCE = 16  # of files in a bucket, whose latency counts
 
 
@@ -64,8 +63,8 @@ def find_table(input_path: str, columns: Sequence[str] | None = None) -> Parquet
     ConfigError if there are none, or of several tables, or if they lack a column of `columns`; SchemaError if they
     disagree or were written for another version of their table; StorageError if one is not a Parquet file.
     """
-    root = _root(input_path)
-    urls = _data_files(input_path, root)
+    root, pattern = _split_pattern(input_path)
+    urls = _data_files(input_path, root, pattern)
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
         found = list(pool.map(lambda url: _look_into(url, root), urls))
     _check_one_table(found, input_path, root)
@@ -74,33 +73,29 @@ def find_table(input_path: str, columns: Sequence[str] | None = None) -> Parquet
     return ParquetTable(tuple(item.part for item in found), _common_schema(found, columns))
 
 
-def _root(input_path: str) -> str:
-    """Return the part of the path that is no pattern, absolute if local."""
+def _split_pattern(input_path: str) -> tuple[str, str]:
+    """Return the part of the path that is no pattern, absolute if local, and the rest."""
     if storage.is_local(input_path):
         path = str(storage.local_path(input_path))
     else:
         # As listings write it.
         name = filesystem(input_path)[1].rstrip("/")
         path = name if "://" in name else f"{input_path.partition('://')[0]}://{name.lstrip('/')}"
-    fixed: list[str] = []
-    for part in path.split("/"):
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return "/".join(fixed)
+    parts = path.split("/")
+    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return "/".join(parts[:fixed]), "/".join(parts[fixed:])
 
 
-def _data_files(input_path: str, root: str) -> list[str]:
+def _data_files(input_path: str, root: str, pattern: str) -> list[str]:
     listing = storage.search(input_path)
     named = sorted({info.url for info in listing.named + listing.below})
     if named == [root]:
         return named  # whatever its name
-    pattern = input_path.removeprefix(root)
-    hidden = any(f"/{mark}" in pattern for mark in _HIDDEN)
+    asked_for = any(map(is_hidden, pattern.split("/")))
     urls = [
         url
         for url in named
-        if url.endswith(SUFFIXES) and (hidden or not any(map(_is_hidden, url.removeprefix(root).split("/"))))
+        if url.endswith(SUFFIXES) and (asked_for or not any(map(is_hidden, url.removeprefix(root).split("/"))))
     ]
     if not urls:
         raise ConfigError(
@@ -108,10 +103,6 @@ def _data_files(input_path: str, root: str) -> list[str]:
             f"begin with a dot or underscore; found {len(named):,} other files"
         )
     return urls
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(_HIDDEN) and "=" not in name  # a Hive key may begin with an underscore
 
 
 def _path_values(url: str, root: str) -> dict[str, str | None]:
@@ -128,7 +119,7 @@ def _path_values(url: str, root: str) -> dict[str, str | None]:
                 decoded = unquote(value, errors="strict")
             except UnicodeDecodeError:
                 raise SchemaError(f"{storage.redact(url)}: {folder!r} is not percent-encoded UTF-8") from None
-            values[unquote(key)] = None if value == HIVE_NULL else decoded
+            values[unquote(key)] = None if value == NULL_VALUE else decoded
     return values
 
 

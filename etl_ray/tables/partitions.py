@@ -5,6 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 PATH_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What stands in a path for null, as it is customary."""
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether readers of tables pass over a file or directory of this name. Hive keys may begin as they like."""
+    return name.startswith(("_", ".")) and "=" not in name
 
 
 @lru_cache(maxsize=65_536)

@@ -9,9 +9,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from etl_ray.errors import SchemaError
-from etl_ray.tables.partitions import encode_value
-
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+from etl_ray.tables.partitions import NULL_VALUE, encode_value
 
 
 def check_partition_type(name: str, kind: pa.DataType) -> None:
@@ -36,12 +34,12 @@ def _key(name: str) -> str:
 
 def _value(name: str, value: object) -> str:
     if value is None:
-        return HIVE_NULL
+        return NULL_VALUE
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
         return str(value)
-    if value == HIVE_NULL:
+    if value == NULL_VALUE:
         return f"%5F{value[1:]}"
     # The job's own word for a date that is not known; otherwise small letters are encoded.
     return value if name == "date" and value == "unknown" else encode_value(value)

@@ -101,16 +101,24 @@ def _table(item: object, number: int) -> pa.Table:
 
 
 def _stored(field: pa.Field) -> pa.Field:
-    """Return the field as Parquet gives it back: dictionaries hold text or bytes, their indices have one width."""
+    """Return the field as it is written and read back: of the kinds of text and of dictionaries, one each."""
     kind = field.type
-    if not pat.is_dictionary(kind):
-        return field
-    values = kind.value_type
-    if pat.is_string(values) or pat.is_large_string(values) or pat.is_string_view(values):
-        return field.with_type(pa.dictionary(pa.int32(), pa.string(), kind.ordered))
-    if pat.is_binary(values) or pat.is_large_binary(values) or pat.is_binary_view(values):
-        return field.with_type(pa.dictionary(pa.int32(), pa.binary(), kind.ordered))
-    return field.with_type(values)
+    if _has_views(kind):
+        raise SchemaError(f"column {field.name!r} is {kind}; expected string or binary for the views in it")
+    values = kind.value_type if pat.is_dictionary(kind) else kind
+    if pat.is_string_view(values) or (pat.is_dictionary(kind) and pat.is_large_string(values)):
+        values = pa.string()
+    elif pat.is_binary_view(values) or (pat.is_dictionary(kind) and pat.is_large_binary(values)):
+        values = pa.binary()
+    if pat.is_dictionary(kind) and values in (pa.string(), pa.binary()):
+        return field.with_type(pa.dictionary(pa.int32(), values, kind.ordered))
+    return field.with_type(values)  # Parquet has no other dictionaries
+
+
+def _has_views(kind: pa.DataType) -> bool:
+    """Tell whether a nested type holds views, whose rows Arrow cannot reorder."""
+    inner = [kind.field(index).type for index in range(kind.num_fields)]
+    return any(pat.is_string_view(item) or pat.is_binary_view(item) or _has_views(item) for item in inner)
 
 
 def _conform(table: pa.Table, schema: pa.Schema, number: int) -> pa.Table:

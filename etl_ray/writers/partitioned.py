@@ -167,7 +167,7 @@ class PartitionedFiles:
         """Write rows that come before those that wait."""
         if partition.taken_back is not None:
             for group in _read(partition.taken_back):
-                partition.files.add(group)
+                partition.files.add(group.cast(self._layout.schema))  # Parquet has no seconds, for example
                 partition.files.write_groups()
         for piece in partition.spilled:
             partition.files.add(self._spill.get(piece))

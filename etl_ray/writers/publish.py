@@ -11,9 +11,9 @@ from types import TracebackType
 from etl_ray import storage
 from etl_ray.errors import ConfigError, StorageError
 from etl_ray.tables import TABLES
+from etl_ray.tables.partitions import is_hidden
 
 _SUFFIX = ".parquet"
-_HIDDEN = ("_", ".")
 _JOB = "_etl_ray"  # beside the tables that the job commits; a table of its lies at most two directories higher
 _JOB_DEPTH = 3
 
@@ -27,8 +27,7 @@ def existing_files(output_path: str) -> list[str]:
     return sorted(
         info.url
         for info in listing.below
-        if info.url.endswith(_SUFFIX)
-        and not any(part.startswith(_HIDDEN) and "=" not in part for part in info.url.removeprefix(root).split("/"))
+        if info.url.endswith(_SUFFIX) and not any(map(is_hidden, info.url.removeprefix(root).split("/")))
     )
 
 

@@ -85,6 +85,32 @@ def test_both_decoders_yield_the_rows_that_match(data: st.DataObject) -> None:
         assert lazy.collect()["row"].to_list() == expected
 
 
+@pytest.mark.parametrize("use_polars", [True, False], ids=["polars", "pyarrow"])
+@pytest.mark.parametrize(
+    ("op", "value", "expected"),
+    [
+        ("==", -0.0, [0, 1]),
+        ("!=", 0.0, [2, 3]),
+        ("<", 1.5, [0, 1]),
+        ("<=", 1.5, [0, 1, 3]),
+        (">", 1.0, [3]),
+        (">=", 0.0, [0, 1, 3]),
+        ("in", [0.0], [0, 1]),
+        ("in", [-0.0, 1.5], [0, 1, 3]),
+        ("in", [], []),
+    ],
+)
+def test_nan_matches_only_unequal_and_there_is_one_zero(
+    tmp_path: Path, use_polars: bool, op: str, value: object, expected: list[int]
+) -> None:
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": [0.0, -0.0, math.nan, 1.5, None], "row": range(5)}), path)
+
+    reader = ParquetReader(use_polars=use_polars, filters=[("x", op, value)], columns=["row"])
+
+    assert [row for batch in reader.read(path) for row in batch.column("row").to_pylist()] == expected
+
+
 @pytest.mark.parametrize(
     ("column", "value", "expected"),
     [

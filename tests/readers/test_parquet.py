@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -62,6 +63,18 @@ def test_files_come_in_the_order_of_their_paths_and_hidden_names_are_passed_over
     assert numbers(tmp_path / "**" / "*.parquet", use_polars=use_polars) == [4, 3, 5]
     assert numbers(tmp_path / "_*" / "*.parquet", use_polars=use_polars) == [-1]
     assert numbers(f"file://{tmp_path}/a.pq", use_polars=use_polars) == [1, 2]
+
+
+def test_hidden_names_are_passed_over_below_a_hidden_directory_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "_mine" / "a" / "p.parquet", {"x": [1]})
+    put(tmp_path / "_mine" / "a" / "_p.parquet", {"x": [-1]})
+    monkeypatch.chdir(tmp_path)
+
+    assert numbers("_mine") == [1]
+    assert numbers("./_mine/*/*.parquet") == [1]
+    assert numbers("_mine/a/_*") == [-1]
 
 
 @DECODERS
@@ -306,6 +319,18 @@ def test_a_truncated_file_is_told_before_anything_is_read(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:-100])
 
     assert refusal(tmp_path, StorageError).startswith(f"{path}: expected a whole Parquet file; ")
+
+
+def test_types_that_polars_cannot_hold_are_told_with_the_way_out(tmp_path: Path) -> None:
+    wide = pa.decimal256(50, 18)
+    put(tmp_path / "a.parquet", pa.table({"x": [1], "big": pa.array([[Decimal("1.5")]], pa.list_(wide))}))
+
+    assert refusal(tmp_path, SchemaError) == (
+        "column 'big' is list<element: decimal256(50, 18)>, which Polars cannot hold: its decimals are not 128 bits "
+        "wide. Read with use_polars=False, or leave it out by `columns`"
+    )
+    assert rows(tmp_path, columns=["x"]) == [{"x": 1}]
+    assert rows(tmp_path, use_polars=False) == [{"x": 1, "big": [Decimal("1.5")]}]
 
 
 @DECODERS

@@ -42,6 +42,17 @@ TYPES: list[tuple[pa.DataType, st.SearchStrategy[object]]] = [
     (pa.dictionary(pa.int32(), pa.string()), _WORDS),
     (pa.dictionary(pa.int8(), pa.large_string()), _WORDS),
     (pa.dictionary(pa.int32(), pa.int64()), _SMALL),
+    (pa.timestamp("s", "UTC"), st.integers(-(2**30), 2**30)),
+    (pa.date64(), st.integers(-10_000, 10_000).map(lambda days: days * 86_400_000)),
+    (pa.string_view(), _TEXT),
+    (pa.dictionary(pa.int16(), pa.binary()), st.sampled_from([b"", b"\xff", b"a"])),
+    (pa.uuid(), st.binary(min_size=16, max_size=16)),
+    (pa.json_(), st.sampled_from(["{}", "[1]"])),
+    (pa.list_(pa.float64(), 2), st.lists(st.none() | st.just(0.5), min_size=2, max_size=2)),
+    (
+        pa.map_(pa.string(), pa.int64()),
+        st.dictionaries(_TEXT, _SMALL, max_size=2).map(lambda pairs: list(pairs.items())),
+    ),
     (pa.list_(pa.int64()), st.lists(st.none() | _SMALL, max_size=3)),
     (
         pa.struct([("name", pa.string()), ("count", pa.int32())]),

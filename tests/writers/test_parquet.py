@@ -348,6 +348,17 @@ def test_a_type_that_parquet_does_not_know_is_told_with_its_column(tmp_path: Pat
     assert state(tmp_path) == {}
 
 
+def test_views_within_nested_types_are_refused(tmp_path: Path) -> None:
+    data = pa.table({"words": pa.array([["a"]], pa.list_(pa.string_view()))})
+
+    with pytest.raises(SchemaError) as caught:
+        ParquetWriter().write(data, str(tmp_path / "out"))
+
+    assert str(caught.value) == (
+        "column 'words' is list<item: string_view>; expected string or binary for the views in it"
+    )
+
+
 def test_a_file_is_no_place_for_a_table(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     path.write_bytes(b"")
