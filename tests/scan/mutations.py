@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from random import Random
 from typing import TypeAlias
@@ -76,6 +76,10 @@ WORDS = [
     "",
     " ",
     "BTC-USD ",
+    "\\x",
+    '\\"',
+    "\x1f",
+    "\x7f",
     "X" * 64,
     "X" * 65,
     "X" * 200,
@@ -117,6 +121,7 @@ INNER = (
 """What may be harmless, need an escape, be one, or be no UTF-8, somewhere in a string."""
 _STRING = re.compile(rb'"[^"\\]*"')
 _INTEGER = re.compile(rb"(?<=[:,\[ ])[0-9]+(?=[,}\] ])")
+_VALUE = re.compile(rb'(?<=[:,\[ ])("[^"\\]*"(?! *:)|[0-9]+)')
 _STRUCTURE = re.compile(rb"[{}\[\],:]")
 
 
@@ -126,6 +131,13 @@ def mutate(random: Random, lines: Sequence[bytes]) -> bytes:
     for _ in range(random.choice((0, 1, 1, 1, 1, 2, 2, 3))):
         line = random.choice(CHANGES)(random, line, lines)
     return line
+
+
+def replaced_values(line: bytes) -> Iterator[bytes]:
+    """Return the line with each of its values replaced by each of `VALUES`, one at a time."""
+    for match in _VALUE.finditer(line):
+        for value in VALUES:
+            yield line[: match.start()] + value.encode() + line[match.end() :]
 
 
 def _flip(random: Random, line: bytes, lines: Sequence[bytes]) -> bytes:

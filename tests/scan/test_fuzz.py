@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from etl_ray.scan import LineParser
 from etl_ray.tables.schema import Numbers
 from tests.scan.fuzz import STRICT_ONLY, Fuzzer, differs, seeds
-from tests.scan.mutations import INTEGERS, mutate
+from tests.scan.mutations import INTEGERS, mutate, replaced_values
 from tests.scan.outcome import COINBASE, difference, parse, parse_once, plain
 from tests.scan.wire import (
     CANDLE,
@@ -30,6 +30,7 @@ from tests.scan.wire import (
     trade,
     write,
 )
+from tests.scan.wire import MESSAGES as MESSAGES_ON_THE_WIRE
 
 NUMBERS = st.sampled_from(["float64", "decimal"])
 MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -46,6 +47,27 @@ def test_every_shape_is_read_as_the_strict_parser_reads_it(numbers: Numbers) -> 
     strict = LineParser(STRICT_ONLY, numbers, block_bytes=1 << 20)
     (found,) = parse(strict, b"\n".join(lines))
     assert found.slow_lines == len(lines)
+
+
+def few_lines() -> list[bytes]:
+    """Return each message that the kernel takes, with all keys that a message may have."""
+    parser = LineParser(COINBASE, "float64", block_bytes=1 << 16)
+    lines = []
+    for content in MESSAGES_ON_THE_WIRE:
+        enveloped = write({"client_id": "", **content}, Style(envelope=True))
+        if parse(parser, enveloped)[0].slow_lines == 0:
+            lines.append(enveloped)
+    return lines
+
+
+@pytest.mark.parametrize("numbers", ["float64", pytest.param("decimal", marks=pytest.mark.slow)])
+def test_every_value_in_every_place(numbers: Numbers) -> None:
+    tried = 0
+    for line in few_lines():
+        lines = list(replaced_values(line))
+        assert differs(lines, numbers) is None
+        tried += len(lines)
+    assert tried > 30_000
 
 
 @pytest.mark.parametrize("numbers", ["float64", "decimal"])

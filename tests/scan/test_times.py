@@ -7,6 +7,7 @@ import datetime
 from random import Random
 
 import numpy as np
+import pytest
 
 from etl_ray.scan import LineParser
 from etl_ray.venues.rows import NULL
@@ -27,6 +28,12 @@ def scanned(times: list[str], *, slow: int = 0) -> dict[str, int]:
     (found,) = parse(LineParser(COINBASE, "float64", block_bytes=1 << 24), lines(times))
     assert found.slow_lines == slow
     return {times[line - 1]: ns for line, ns in zip(found.messages.line, found.messages.ts_server, strict=True)}
+
+
+def capture_times(times: list[str]) -> bytes:
+    """Return an enveloped message for each time of the collector."""
+    message = '{"channel":"ticker","timestamp":"2025-11-26T14:00:00Z","sequence_num":1,"events":[]}'
+    return "\n".join(f'{{"capture_ts":"{time}","data":{message}}}' for time in times).encode()
 
 
 def ns(time: datetime.datetime, nanoseconds: int = 0) -> int:
@@ -71,6 +78,15 @@ def test_days_that_do_not_exist() -> None:
     assert exists.count(True) == 366 + 365 + 365 + 366 + 365
 
 
+@pytest.mark.parametrize("year", ["0001", "0004", "0100", "1900", "2000", "2100", "2104", "2400", "9999"])
+def test_implausible_days_have_to_exist_too(year: str) -> None:
+    leaps = calendar.isleap(int(year))
+    data = capture_times([f"{year}-02-28T00:00:00Z", f"{year}-02-29T00:00:00Z", f"{year}-02-30T00:00:00Z"])
+    (found,) = parse(LineParser(COINBASE, "float64", block_bytes=1 << 16), data)
+    assert found.messages.line.tolist() == ([1, 2] if leaps else [1])
+    assert found.messages.ts_capture.tolist() == [NULL] * (1 + leaps)
+
+
 def test_random_times_of_every_precision() -> None:
     random = Random(1)
     expected = {}
@@ -100,10 +116,8 @@ def test_gos_form() -> None:
 
 
 def test_implausible_times_of_the_collector_are_null() -> None:
-    message = '{"channel":"ticker","timestamp":"2025-11-26T14:00:00Z","sequence_num":1,"events":[]}'
-    form = '{"capture_ts":"%s","data":' + message + "}"
     years = ("0001", "1969", "1970", "2009", "2010", "2099", "2100", "9999")
-    data = "\n".join(form % f"{year}-12-31T23:59:59.999999999Z" for year in years).encode()
+    data = capture_times([f"{year}-12-31T23:59:59.999999999Z" for year in years])
     (found,) = parse(LineParser(COINBASE, "float64", block_bytes=1 << 20), data)
     assert found.slow_lines == 0
     late = [ns(datetime.datetime(year, 12, 31, 23, 59, 59, tzinfo=datetime.UTC), 999_999_999) for year in (2010, 2099)]
