@@ -13,7 +13,7 @@ from etl_ray import storage
 from etl_ray.errors import SegmentError
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.numbered import NumberedWriter
-from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.receipts import Counts, FirstReject, Receipt
 from etl_ray.orchestrators.selection import Selection, Sorted, select_rows, sort_messages
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, StagedWriter
 from etl_ray.readers.blocks import Block, BlockBuffer, LongLine, read_blocks
@@ -75,6 +75,7 @@ class Normalizer:
             numbered=numbers,
             files=files,
             damage=damage,
+            first_reject=account.first_reject,
         )
         receipt.counts.check(unit.name)
         storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt), durable=False)
@@ -131,6 +132,7 @@ class _Account:
         self._errors_selected = errors_selected
         self.counts = Counts()
         self.messages: Counter[str] = Counter()
+        self.first_reject: FirstReject | None = None
 
     def add(self, parsed: Parsed, found: Sorted) -> None:
         errors = len(parsed.errors)
@@ -148,6 +150,8 @@ class _Account:
         self.messages.update({name: int(n) for name, n in zip(self._channels, per_channel, strict=True) if n})
         if errors:
             self.messages["error"] += errors
+        if parsed.rejects and self.first_reject is None:
+            self.first_reject = FirstReject(parsed.rejects[0].line, parsed.rejects[0].reason)
 
 
 def receipt_url(staging: str, unit: str) -> str:

@@ -58,10 +58,18 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class FirstReject:
+    """The first rejected line of a unit, its number counted from the unit's beginning, and why it was rejected."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What became of one unit. `damage` says where and why reading ended early, if it did.
 
-    `numbered` holds the numbers of its messages, `files` their rows.
+    `numbered` holds the numbers of its messages, `files` their rows; `first_reject` is an example of what was rejected.
     """
 
     unit: str
@@ -70,3 +78,4 @@ class Receipt:
     numbered: NumberedFile
     files: tuple[StagedFile, ...]
     damage: str | None
+    first_reject: FirstReject | None = None

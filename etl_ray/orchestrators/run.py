@@ -15,6 +15,7 @@ from etl_ray.errors import WrongInputError
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
 from etl_ray.orchestrators.engines import Engine, choose_engine
+from etl_ray.orchestrators.findings import findings, first_reject
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
@@ -201,17 +202,17 @@ class _Run:
         )
         beginning = _Beginning(units)
         beginning.extend(receipts)
-        self._check_beginning(beginning)
+        self._check_beginning(beginning, units, receipts)
         items = [(to_json(unit), unit.stored_bytes) for unit in todo.values()]
         for result in engine.run("normalize", to_json(options), items):
             receipt = read_receipt(result)
             receipts[receipt.unit] = receipt
             counts += receipt.counts
             beginning.extend(receipts)
-            self._check_beginning(beginning)
+            self._check_beginning(beginning, units, receipts)
             self._progress.advance(todo[receipt.unit].stored_bytes, 1)
         self._progress.done()
-        self._check_input(counts)
+        self._check_input(counts, units, receipts)
         counts.check("the run")
         return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
 
@@ -223,16 +224,16 @@ class _Run:
         warm_up()
         self.compiling_s = time.monotonic() - started_s
 
-    def _check_beginning(self, beginning: _Beginning) -> None:
+    def _check_beginning(self, beginning: _Beginning, units: Sequence[Unit], receipts: Mapping[str, Receipt]) -> None:
         if beginning.counts.lines >= EARLY_STOP_LINES:
-            self._check_input(beginning.counts)
+            self._check_input(beginning.counts, units, receipts)
 
-    def _check_input(self, counts: Counts) -> None:
+    def _check_input(self, counts: Counts, units: Sequence[Unit], receipts: Mapping[str, Receipt]) -> None:
         if 2 * counts.rejects > counts.lines:
             raise WrongInputError(
                 f"{counts.rejects:,} of the first {counts.lines:,} lines were rejected, more than half: expected a "
-                f"recording of {self._venue.name} messages. Nothing was committed; `head -n 1` of a segment shows "
-                "what it holds"
+                f"recording of {self._venue.name} messages. Nothing was committed. The first of them is in "
+                f"{first_reject(units, receipts)}"
             )
 
     def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
@@ -270,7 +271,7 @@ class _Run:
             counts=done.counts,
             messages=dict(sorted(messages.items())),
             damaged=tuple(receipt.damage for receipt in done.receipts if receipt.damage is not None),
-            findings=_findings(done.counts, stitched),
+            findings=findings(done.units, {item.unit: item for item in done.receipts}, done.counts, stitched),
         )
 
 
@@ -279,17 +280,6 @@ def run_id(inputs: Sequence[Input], config: JobConfig) -> str:
     files = [[item.identity, item.url, item.size, item.version] for item in inputs]
     parts = [__version__, config.semantic_hash(), config.start, config.end, files]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def _findings(counts: Counts, stitched: Stitched) -> tuple[str, ...]:
-    found = []
-    if counts.rejects:
-        found.append(f"{counts.rejects:,} lines were rejected; the table rejects says why")
-    if stitched.holes:
-        found.append(f"sequence numbers have {stitched.holes:,} holes, where {stitched.missing:,} messages are missing")
-    if counts.unknown_keys:
-        found.append(f"{counts.unknown_keys:,} keys were not known and dropped")
-    return tuple(found)
 
 
 def _summary(manifest: Manifest, output: str, *, seconds: float, unchanged: bool) -> RunSummary:

@@ -120,7 +120,11 @@ def test_the_search_finds_what_is_kept_of_public_channels(planted: Path, output_
     bad = '{"channel":"ticker","timestamp":"S","sequence_num":1,"events":[]}\n'.replace("S", SECRET)
     segment.write_bytes(bad.encode() + segment.read_bytes())
     run(planted, output_dir)
-    assert leaks_of(output_dir) == ["rejects/date=2025-11-26/part-00000.parquet"]
+    assert leaks_of(output_dir) == [
+        "_etl_ray/manifests/000001.json",  # it quotes the reason of the first reject
+        "_etl_ray/receipts/000001.jsonl",
+        "rejects/date=2025-11-26/part-00000.parquet",
+    ]
 
 
 def test_nothing_of_a_run_that_died_holds_it(planted: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

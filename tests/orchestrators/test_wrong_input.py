@@ -37,7 +37,8 @@ def test_more_than_half_rejected_is_refused_before_the_build(input_dir: Path, ou
     write(input_dir / "b.ndjson", good=0, bad=1)
     assert refused(input_dir, output_dir) == (
         "3 of the first 5 lines were rejected, more than half: expected a recording of coinbase messages. "
-        "Nothing was committed; `head -n 1` of a segment shows what it holds"
+        f"Nothing was committed. The first of them is in {input_dir}/a.ndjson, line 1: "
+        "not JSON: unexpected character, expected a JSON value (byte 0 of the line)"
     )
     assert table_files_of(output_dir) == {}
     assert not (output_dir / "_etl_ray" / "manifests").exists()

@@ -1,0 +1,46 @@
+"""What a run has found that somebody should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from etl_ray import storage
+from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.stitch import Stitched
+from etl_ray.readers.segments import Unit
+
+
+def findings(
+    units: Iterable[Unit], receipts: Mapping[str, Receipt], counts: Counts, found: Stitched
+) -> tuple[str, ...]:
+    """Return what --strict objects to."""
+    told = []
+    if counts.rejects == 1:
+        told.append(f"1 line was rejected, in {first_reject(units, receipts)}")
+    elif counts.rejects:
+        told.append(
+            f"{counts.rejects:,} lines were rejected, the first in {first_reject(units, receipts)}; "
+            "the table rejects says where each is and why"
+        )
+    if found.holes:
+        told.append(f"sequence numbers have {found.holes:,} holes, where {found.missing:,} messages are missing")
+    if counts.unknown_keys:
+        told.append(f"{counts.unknown_keys:,} keys were not known and dropped")
+    return tuple(told)
+
+
+def first_reject(units: Iterable[Unit], receipts: Mapping[str, Receipt]) -> str:
+    """Say where the first rejected line is and why it was rejected. `units` are in arrival order.
+
+    All units up to that line have receipts, by the name of the unit.
+    """
+    segment, lines = "", 0
+    for unit in units:
+        receipt = receipts[unit.name]
+        if unit.segment.identity != segment:
+            segment, lines = unit.segment.identity, 0
+        if receipt.first_reject is not None:
+            line = lines + receipt.first_reject.line
+            return f"{storage.redact(unit.segment.url)}, line {line:,}: {receipt.first_reject.reason}"
+        lines += receipt.counts.lines
+    raise AssertionError("no unit has a rejected line")
