@@ -22,6 +22,8 @@ _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a byte of 0x50 to 0x5f
 
+_FIRST_BYTES: dict[Codec, bytes] = {"gzip": _GZIP[:1], "zstd": _ZSTD[:1] + bytes(range(0x50, 0x60))}
+
 
 class DamageError(Exception):
     """The bytes of a segment end before they should; the readers make a SegmentError of it."""
@@ -211,11 +213,17 @@ class _Members:
         self._at -= len(self._decompressor.unused_data)  # always the end of the last step
         while self._fetch():
             if self._codec != "gzip" or self._chunk[self._at]:
+                self._check_begin()
                 self._decompressor = self._new()
                 return True
             # Zero bytes may fill up the last block of a tape or disk.
             self._at = self._filled - len(self._chunk[self._at : self._filled].tobytes().lstrip(b"\0"))
         return False
+
+    def _check_begin(self) -> None:
+        # A decompressor would wait for the rest of a header before it refuses it, and call a short one cut.
+        if self._chunk[self._at] not in _FIRST_BYTES[self._codec]:
+            raise DamageError(f"broken {self._codec} data: something else follows the end of a stream")
 
     def _step(self) -> memoryview:
         """Return the next bytes of the file, none at its end."""

@@ -87,7 +87,7 @@ def _files(input_url: str) -> list[FileInfo]:
     if not listing.named and not below:
         raise ConfigError(
             f"no segments in {storage.redact(input_url)}: expected files that end in {', '.join(SUFFIXES)}, "
-            f"found {len(listing.below):,} other files"
+            f"found {len(listing.below):,} other file{'s' if len(listing.below) != 1 else ''}"
         )
     return [*listing.named, *below]
 

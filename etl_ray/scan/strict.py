@@ -8,7 +8,7 @@ from typing import cast
 
 import orjson
 
-from etl_ray.scan.values import BadValueError, Value, integer, read_field, show, time_ns
+from etl_ray.scan.values import BadValueError, Value, integer, read_field, show, show_key, time_ns
 from etl_ray.tables.schema import Numbers
 from etl_ray.venues.rows import NULL
 from etl_ray.venues.shapes import Field, Kind, Shape, Venue
@@ -175,10 +175,10 @@ def _values(
 def _map_rows(listed: Mapping[str, object], place: str) -> list[tuple[Value, ...]]:
     rows: list[tuple[Value, ...]] = []
     for name, entries in listed.items():
-        words = _list(entries, f"{place}.{name}")
+        words = _list(entries, f"{place}.{show_key(name)}")
         for index, word in enumerate(words):
             if not isinstance(word, str):
-                raise BadValueError(f"{place}.{name}[{index}]: expected a string, found {show(word)}")
+                raise BadValueError(f"{place}.{show_key(name)}[{index}]: expected a string, found {show(word)}")
             rows.append((name, word))
         if not words:
             rows.append((name, None))

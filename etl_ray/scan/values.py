@@ -19,6 +19,7 @@ from etl_ray.venues.shapes import Field, Kind
 
 Value = int | float | str | Decimal | None
 MAX_PRODUCT_BYTES = 200
+_SHOWN_CHARS = 60
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"[0-9]{1,19}")
@@ -41,7 +42,12 @@ def show(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 3]}..."
+
+
+def show_key(name: str) -> str:
+    """Return a short form of a key for messages: as it is if it is a plain word."""
+    return name if name.isidentifier() and len(name) <= _SHOWN_CHARS else show(name)
 
 
 def integer(value: object) -> int:

@@ -47,7 +47,8 @@ def search(url: str) -> Listing | None:
 
 def _walk(root: Path) -> Iterator[FileInfo]:
     def refuse(error: OSError) -> None:
-        raise error
+        with reporting("look at", str(error.filename or root)):
+            raise error
 
     visited: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
