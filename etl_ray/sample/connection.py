@@ -11,6 +11,7 @@ from etl_ray.sample.levels import LevelWriter
 from etl_ray.sample.market import Market
 from etl_ray.sample.options import NS_PER_S
 from etl_ray.sample.sender import Sender
+from etl_ray.sample.sessions import NO_QUIRKS, Quirks
 from etl_ray.sample.shapes import Message, Shape
 
 _NS_PER_MS = 1_000_000
@@ -25,6 +26,7 @@ _CHANNELS = (
     "candles",
     "user",
 )
+_RESUBSCRIBED = (_CHANNELS.index("level2"), _CHANNELS.index("market_trades"))
 _SUBSCRIBE_EVERY_NS = 25 * _NS_PER_MS
 _TRADES_EVERY_NS = 250 * _NS_PER_MS
 _TICKER_BATCH_EVERY_NS = 5 * NS_PER_S
@@ -44,16 +46,25 @@ class Connection:
     """Receive `markets` from `start_ns` to `end_ns`, both in server time.
 
     A ticker shows the book as of the level2 message before it. Trades come within 250 ms, the rest of them at the end,
-    and after them the candles that contain them.
+    and after them the candles that contain them. `quirks` are what goes wrong.
     """
 
     def __init__(
-        self, number: int, markets: Sequence[Market], shape: Shape, *, seed: int, start_ns: int, end_ns: int
+        self,
+        number: int,
+        markets: Sequence[Market],
+        shape: Shape,
+        *,
+        seed: int,
+        start_ns: int,
+        end_ns: int,
+        quirks: Quirks = NO_QUIRKS,
     ) -> None:
         self._markets = markets
         self._start_ns, self._end_ns = start_ns, end_ns
         self._documented, self._newest_first = shape.documented, shape.newest_first
-        self._sender = Sender(number, shape, seed=seed)
+        self._quirks = quirks
+        self._sender = Sender(number, shape, seed=seed, server_step=quirks.server_step)
         self._levels = [LevelWriter(market, shape) for market in markets]
         self._draws = raw_draws(seed, number, 1)
         self._uptime_ns = next(self._draws) % (100_000 * NS_PER_S)
@@ -69,6 +80,9 @@ class Connection:
         for index in range(len(_CHANNELS)):
             self._plan(self._start_ns + index * _SUBSCRIBE_EVERY_NS, self._subscribe, index)
         self._plan(self._start_ns + _FIRST_ERROR_NS, self._error, 0)
+        for at_ns in self._quirks.resubscribe_ns:
+            for turn, index in enumerate(_RESUBSCRIBED):
+                self._plan(at_ns + turn * _SUBSCRIBE_EVERY_NS, self._subscribe, index)
         outbox = self._sender.outbox
         while self._agenda[0][0] < self._end_ns:
             now_ns, _, action, index = heappop(self._agenda)
@@ -88,9 +102,12 @@ class Connection:
 
     def _subscribe(self, now_ns: int, index: int) -> None:
         channel = _CHANNELS[index]
+        is_new = channel not in self._entries
         self._release(now_ns)
+        outbox = self._sender.outbox
+        first = len(outbox)
         self._snapshot(channel, now_ns)
-        if channel not in self._entries:
+        if is_new:
             self._schedule(channel, now_ns)
         names = [market.instrument.product_id for market in self._markets]
         match channel:
@@ -102,6 +119,7 @@ class Connection:
                 self._entries[channel] = names
         # The snapshot comes before its acknowledgement, which names all that is subscribed by now.
         self._sender.send("subscriptions", events.subscriptions_event(self._entries), at_ns=now_ns)
+        outbox[first] = outbox[first]._replace(answers="subscription" if is_new else "resubscription")
 
     def _snapshot(self, channel: str, now_ns: int) -> None:
         markets, documented, send = self._markets, self._documented, self._sender.send
@@ -109,8 +127,9 @@ class Connection:
             case "status":
                 send("status", events.status_event(markets, kind="snapshot"), at_ns=now_ns)
             case "level2":
-                for levels in self._levels:
-                    self._sender.send_spaced("l2_data", levels.snapshot(), at_ns=now_ns)
+                for index, levels in enumerate(self._levels):
+                    if index != self._quirks.bookless:
+                        self._sender.send_spaced("l2_data", levels.snapshot(), at_ns=now_ns)
             case "market_trades":
                 for market in markets:
                     market.tape.deliver()

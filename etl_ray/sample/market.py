@@ -45,11 +45,16 @@ class Market:
         self._next_ns = now_ns + self._interval_ns * (614 + (next(self._draws) & 1023) * 819 // 1024) // 1024
         return self._next_ns
 
-    def advance(self, until_ns: int) -> None:
-        """Run unobserved until `until_ns`, as between two connections."""
+    def advance(self, until_ns: int, *, is_unseen: bool = False) -> None:
+        """Run unobserved until `until_ns`, as between two connections.
+
+        If it `is_unseen`, there may be more trades than the next snapshot holds: those before them are lost.
+        """
         while self._next_ns < until_ns:
             self.tick(self._next_ns)
             self.next_tick_ns(self._next_ns)
+            if is_unseen:
+                self.tape.deliver()
 
     def tick(self, server_ns: int) -> int:
         """Run up to a message sent at `server_ns`; return how many trades happened."""

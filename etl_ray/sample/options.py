@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Literal, get_args
 
 from etl_ray.errors import ConfigError
 
 Compression = Literal["none", "gz", "zst"]
 
+FaultKind = Literal[
+    "lost",
+    "heartbeats",
+    "discarded",
+    "healing",
+    "no-snapshot",
+    "resubscribed",
+    "down",
+    "garbage",
+    "cut-tail",
+    "clock-step",
+    "server-step",
+]
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+
 DEFAULT_PRODUCTS = ("BTC-USD", "ETH-USD", "SOL-USD")
 NS_PER_S = 1_000_000_000
 # Shorter connections would end before their subscriptions are acknowledged.
 MIN_CONNECTION_S = 1.0
+# With less than this, faults run into each other, or find no message to befall.
+_MIN_FAULTY_MINUTES, _MIN_FAULTY_RATE, _MIN_FAULTY_CONNECTION_S = 0.5, 5.0, 10.0
+DAY_NS = 86_400 * NS_PER_S
+# A server clock that steps back over midnight is seen on both sides of it.
+_MIN_BEFORE_MIDNIGHT_NS, _MIN_AFTER_MIDNIGHT_NS = 5 * NS_PER_S, 20 * NS_PER_S
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)")
 _PLAIN_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
@@ -26,7 +47,9 @@ class SampleOptions:
 
     `rate` is l2_data messages per second and product, `levels` those of one side in the first product's snapshot,
     `segment_mb` the unpacked size at which a segment is rotated (1 MB is 1,000,000 bytes), `start` the first server
-    time. Connections follow each other, or with `overlap` run at the same time and share the products out.
+    time. Connections follow each other, or with `overlap` run at the same time and share the products out. `faults`
+    names kinds of FAULT_KINDS: each befalls the recording at least once in every two minutes, cut-tail at its end and
+    server-step at its first midnight.
     """
 
     seed: int = 7
@@ -39,6 +62,7 @@ class SampleOptions:
     levels: int = 5000
     segment_mb: float = 16.0
     start: str = "2025-11-26T23:58:30Z"
+    faults: tuple[str, ...] = ()
 
     def validate(self) -> None:
         """Raise ConfigError for the first option that cannot be met."""
@@ -54,6 +78,8 @@ class SampleOptions:
         self._validate_products()
         self._validate_connections()
         _ = self.start_ns
+        if self.faults:
+            self._validate_faults()
 
     @property
     def start_ns(self) -> int:
@@ -75,6 +101,11 @@ class SampleOptions:
     def duration_ns(self) -> int:
         """Return the recorded time in nanoseconds."""
         return int(self.minutes * 60 * NS_PER_S)
+
+    @property
+    def midnight_ns(self) -> int:
+        """Return the first midnight (UTC) after the start."""
+        return (self.start_ns // DAY_NS + 1) * DAY_NS
 
     def _validate_products(self) -> None:
         _require(len(self.products) > 0, "products", "at least one product", self.products)
@@ -105,18 +136,48 @@ class SampleOptions:
             self.minutes,
         )
 
+    def _validate_faults(self) -> None:
+        for name in self.faults:
+            nearest = get_close_matches(name, FAULT_KINDS, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            if name not in FAULT_KINDS:
+                raise ConfigError(
+                    f"sample option faults: expected some of {', '.join(FAULT_KINDS)}, found {name!r}{hint}"
+                )
+        _require(
+            self.minutes >= _MIN_FAULTY_MINUTES, "minutes", f"with faults at least {_MIN_FAULTY_MINUTES}", self.minutes
+        )
+        _require(self.rate >= _MIN_FAULTY_RATE, "rate", f"with faults at least {_MIN_FAULTY_RATE}", self.rate)
+        _require(
+            self.overlap or self.minutes * 60 >= self.connections * _MIN_FAULTY_CONNECTION_S,
+            "connections",
+            f"with faults at most one for each {_MIN_FAULTY_CONNECTION_S:g} s",
+            self.connections,
+        )
+        before_ns = self.midnight_ns - self.start_ns
+        seen = _MIN_BEFORE_MIDNIGHT_NS <= before_ns <= self.duration_ns - _MIN_AFTER_MIDNIGHT_NS
+        _require(
+            seen or "server-step" not in self.faults,
+            "faults",
+            "for server-step a recording from 5 s or more before 00:00 UTC to 20 s or more after it",
+            f"{self.minutes:g} minutes from {self.start}",
+        )
+
 
 @dataclass(frozen=True)
 class SampleReport:
     """Say what was written: `paths` in order, `bytes` unpacked, `lines`, and `messages` per wire channel.
 
-    Error frames have no channel and are counted as `error`, so that the messages add up to the lines.
+    Error frames have no channel and are counted as `error`, so that without faults the messages add up to the lines.
+    With faults `messages` are those that are whole; `faults` counts the records in the file at `faults_path` by kind.
     """
 
     paths: tuple[str, ...]
     bytes: int
     lines: int
     messages: dict[str, int]
+    faults: dict[str, int] = field(default_factory=dict)
+    faults_path: str | None = None
 
 
 def _require(condition: bool, option: str, expected: str, found: object) -> None:

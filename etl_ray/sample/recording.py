@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from heapq import merge
 
 from etl_ray.sample.connection import Connection
-from etl_ray.sample.draws import raw_draws
+from etl_ray.sample.fault_log import FaultLog
+from etl_ray.sample.fault_plan import plan_faults
+from etl_ray.sample.fault_stage import FaultyCollector, Line
+from etl_ray.sample.faults import Fault, save_faults
 from etl_ray.sample.instruments import instrument
 from etl_ray.sample.market import Market
 from etl_ray.sample.options import SampleOptions, SampleReport
 from etl_ray.sample.segments import SegmentWriter
+from etl_ray.sample.sessions import Lane, plan_lanes
 from etl_ray.sample.shapes import Message, shape_of
 
-_NS_PER_MS = 1_000_000
 _BYTES_PER_MB = 1_000_000
-_STAGGER_NS = 900 * _NS_PER_MS
 _DEFAULT = SampleOptions()
 
 
@@ -28,63 +30,89 @@ def write_sample(
 ) -> SampleReport:
     """Write a recording to `out_dir` and report it; `on_progress` gets the unpacked bytes so far.
 
+    With faults, `faults.json` beside the segments says what they are and what can be seen of each
+    (`etl_ray.sample.faults` explains its fields); a job passes over it.
     Raise ConfigError for options that cannot be met and for a folder that is not empty (hidden files do not count),
     StorageError where writing fails. Only whole segments are left behind.
     """
     options.validate()
     counts: Counter[str] = Counter()
+    faults: list[Fault] = []
+    n_lines = 0
     segment_bytes = max(1, int(options.segment_mb * _BYTES_PER_MB))
     with SegmentWriter(
         out_dir, compress=options.compress, segment_bytes=segment_bytes, on_progress=on_progress
     ) as writer:
-        for message in arrivals(options):
-            line = shape_of(message.connection).line(message)
-            writer.write(line, capture_ns=message.capture_ns)
-            counts[message.channel] += 1
+        if options.faults:
+            n_lines, faults = _write_faulty(writer, options, counts)
+        else:
+            for message in arrivals(options):
+                line = shape_of(message.connection).line(message)
+                writer.write(line, capture_ns=message.capture_ns)
+                counts[message.channel] += 1
     return SampleReport(
         paths=tuple(writer.paths),
         bytes=writer.bytes,
-        lines=counts.total(),
+        lines=n_lines if options.faults else counts.total(),
         messages=dict(sorted(counts.items())),
+        faults=dict(sorted(Counter(fault.kind for fault in faults).items())),
+        faults_path=save_faults(out_dir, faults) if options.faults else None,
     )
 
 
 def arrivals(options: SampleOptions) -> Iterator[Message]:
-    """Yield all messages of a recording in the order in which its collector receives them.
+    """Yield all messages of a recording in the order in which they reach its collector.
 
-    What a collector loses, repeats or reorders is a function from this iterator to another.
+    What the venue and its connections do wrong is done; what the collector makes of them is `faulty_lines`.
     """
-    if options.overlap:
-        connections = _simultaneous(options)
-        return merge(*connections, key=lambda message: message.capture_ns)
-    return _consecutive(options)
+    lanes = plan_faults(options).lanes if options.faults else plan_lanes(options)
+    if len(lanes) == 1:
+        return _arrivals(options, lanes[0])
+    return merge(*(_arrivals(options, lane) for lane in lanes), key=lambda message: message.capture_ns)
 
 
-def _consecutive(options: SampleOptions) -> Iterator[Message]:
-    markets = [_market(options, index) for index in range(len(options.products))]
-    draws = raw_draws(options.seed, options.connections, 2)
+def faulty_lines(options: SampleOptions, log: FaultLog) -> Iterator[Line]:
+    """Yield the lines of a recording with faults; `log` has to be told of each before the next is taken."""
+    return FaultyCollector(options, log.plan, log).lines(arrivals(options))
+
+
+def _write_faulty(writer: SegmentWriter, options: SampleOptions, counts: Counter[str]) -> tuple[int, list[Fault]]:
+    """Write a recording with faults; return the number of lines, garbage included, and the faults."""
+    log = FaultLog(plan_faults(options))
+    n_lines = 0
+    for line in faulty_lines(options, log):
+        writer.write(line.text, capture_ns=line.capture_ns)
+        n_lines += 1
+        if line.fault is not None:
+            line.fault.show(writer.segment, writer.line)
+        if line.message is not None:
+            log.written(line.message, writer.segment, writer.line)
+            counts[line.message.channel] += 1
+        if line.is_cut:
+            writer.cut()
+    return n_lines, log.faults
+
+
+def _arrivals(options: SampleOptions, lane: Lane) -> Iterator[Message]:
+    markets = [_market(options, index) for index in lane.products]
     received_ns = 0
-    for number in range(options.connections):
-        start_ns = max(options.start_ns + options.duration_ns * number // options.connections, received_ns + _NS_PER_MS)
-        end_ns = options.start_ns + options.duration_ns * (number + 1) // options.connections
-        if number + 1 < options.connections:
-            pause_ns = (300 + next(draws) % 900) * _NS_PER_MS
-            end_ns -= min(pause_ns, (end_ns - start_ns) // 4)
-        connection = Connection(number, markets, shape_of(number), seed=options.seed, start_ns=start_ns, end_ns=end_ns)
+    for session in lane.sessions:
+        start_ns, end_ns = session.span_ns(received_ns)
+        if session.after_outage:
+            for market in markets:
+                market.advance(start_ns, is_unseen=True)
+        connection = Connection(
+            session.number,
+            markets,
+            shape_of(session.number),
+            seed=options.seed,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            quirks=session.quirks,
+        )
         for message in connection.messages():
             received_ns = message.capture_ns
             yield message
-
-
-def _simultaneous(options: SampleOptions) -> list[Iterator[Message]]:
-    end_ns = options.start_ns + options.duration_ns
-    connections = []
-    for number in range(options.connections):
-        markets = [_market(options, index) for index in range(number, len(options.products), options.connections)]
-        start_ns = options.start_ns + min(number * _STAGGER_NS, options.duration_ns // 4)
-        connection = Connection(number, markets, shape_of(number), seed=options.seed, start_ns=start_ns, end_ns=end_ns)
-        connections.append(connection.messages())
-    return connections
 
 
 def _market(options: SampleOptions, index: int) -> Market:

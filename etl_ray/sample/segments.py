@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ class SegmentWriter:
 
     A segment ends after the line with which it reaches `segment_bytes`, and before a line received in another hour.
     It is written under a hidden name and renamed when it is complete. `on_progress` gets the unpacked bytes so far.
+    `line` is the number of the last line within its segment, from 1.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class SegmentWriter:
         self._hour = ""
         self._pending: list[str] = []
         self._pending_chars = self._chars_in_segment = 0
+        self.line = 0
         self.paths: list[str] = []
         self.bytes = 0
 
@@ -61,7 +64,7 @@ class SegmentWriter:
             self._discard()
 
     def write(self, line: str, *, capture_ns: int) -> None:
-        """Add a line of ASCII text, its line end included."""
+        """Add a line, its line end included: one character a byte, ASCII but for garbage."""
         hour = segment_hour(capture_ns)
         if hour != self._hour or self._chars_in_segment >= self._segment_bytes:
             self._finish()
@@ -69,12 +72,29 @@ class SegmentWriter:
         self._pending.append(line)
         self._chars_in_segment += len(line)
         self._pending_chars += len(line)
+        self.line += 1
         if self._pending_chars >= _WRITE_CHARS:
             self._flush()
 
+    def cut(self) -> None:
+        """End the recording here, as if its collector had died: what compresses is flushed, but not ended."""
+        assert self._file is not None  # noqa: S101 - for the type checker; there is a line to cut
+        self._flush()
+        try:
+            self._file.flush()
+            stored_bytes = self._hidden_path.stat().st_size
+        except OSError as error:
+            raise StorageError(f"cannot write {self._hidden_path}: {error}") from error
+        self._finish(stored_bytes=stored_bytes)
+
+    @property
+    def segment(self) -> str:
+        """Return the identity of the segment that is being written: its name without the codec's suffix."""
+        return f"segment_{self._hour}_{len(self.paths) + 1:05d}.ndjson"
+
     @property
     def _path(self) -> Path:
-        return self._directory / f"segment_{self._hour}_{len(self.paths) + 1:05d}.ndjson{_SUFFIXES[self._compress]}"
+        return self._directory / f"{self.segment}{_SUFFIXES[self._compress]}"
 
     @property
     def _hidden_path(self) -> Path:
@@ -82,15 +102,17 @@ class SegmentWriter:
 
     def _begin(self, hour: str) -> None:
         self._hour = hour
-        self._chars_in_segment = 0
+        self._chars_in_segment = self.line = 0
         try:
             self._file = _open(self._hidden_path, self._compress)
         except OSError as error:
             raise StorageError(f"cannot write {self._hidden_path}: {error}") from error
 
     def _flush(self) -> None:
+        if not self._pending:
+            return
         assert self._file is not None  # noqa: S101 - for the type checker; lines are pending only in an open segment
-        data = "".join(self._pending).encode("ascii")
+        data = "".join(self._pending).encode("latin-1")
         try:
             self._file.write(data)
         except OSError as error:
@@ -101,13 +123,15 @@ class SegmentWriter:
         if self._on_progress is not None:
             self._on_progress(self.bytes)
 
-    def _finish(self) -> None:
+    def _finish(self, *, stored_bytes: int | None = None) -> None:
         if self._file is None:
             return
         self._flush()
         path = self._path
         try:
             self._file.close()
+            if stored_bytes is not None:
+                os.truncate(self._hidden_path, stored_bytes)
             if path.exists():
                 raise StorageError(f"{path} appeared while the sample was written; it is left as it is")
             self._hidden_path.replace(path)

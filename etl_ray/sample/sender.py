@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from etl_ray.sample.draws import raw_draws
 from etl_ray.sample.options import NS_PER_S
+from etl_ray.sample.sessions import ServerStep
 from etl_ray.sample.shapes import ERROR, Message, Shape
 
 
 class Sender:
-    """Number messages from 0 and time them: neither server nor capture time ever steps back.
+    """Number messages from 0 and time them: but for `server_step`, neither server nor capture time ever steps back.
 
     Messages wait in `outbox` until they are taken.
     """
 
-    def __init__(self, connection: int, shape: Shape, *, seed: int) -> None:
+    def __init__(self, connection: int, shape: Shape, *, seed: int, server_step: ServerStep | None = None) -> None:
         self._connection = connection
         self._shape = shape
+        self._server_step = server_step
         self._draws = raw_draws(seed, connection)
         self._sequence_num = 0
         self._server_ns = self._capture_ns = 0
@@ -33,8 +35,13 @@ class Sender:
         raw = next(self._draws)
         # A message that waits for the one before it follows within 0.3 ms.
         self._server_ns = max(at_ns, self._server_ns + 1 + (raw & 0x3FFFF))
-        text = self._shape.message(channel, events, server_ns=self._server_ns, sequence_num=self._sequence_num)
+        offset_ns = 0 if self._server_step is None else self._server_step.offset_ns(self._server_ns)
+        text = self._shape.message(
+            channel, events, server_ns=self._server_ns + offset_ns, sequence_num=self._sequence_num
+        )
         self._receive(channel, self._sequence_num, text, raw=raw, on_the_second=on_the_second)
+        if offset_ns:
+            self.outbox[-1] = self.outbox[-1]._replace(server_offset_ns=offset_ns)
         self._sequence_num += 1
 
     def send_error(self, reason: str, *, at_ns: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from etl_ray.sample.clock import capture_text, server_text
 
@@ -14,7 +14,8 @@ ERROR = "error"
 class Message(NamedTuple):
     """One message as a collector received it: the unit that is lost, repeated or delayed as a whole.
 
-    `connection` counts from 0, `sequence_num` is None for error frames, `text` is the bare message.
+    `connection` counts from 0, `sequence_num` is None for error frames, `text` is the bare message. `answers` says what
+    this is the first answer to; `server_offset_ns` is what its timestamp is off by.
     """
 
     connection: int
@@ -22,6 +23,8 @@ class Message(NamedTuple):
     sequence_num: int | None
     capture_ns: int
     text: str
+    answers: Literal["", "subscription", "resubscription"] = ""
+    server_offset_ns: int = 0
 
 
 @dataclass(frozen=True)

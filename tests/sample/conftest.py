@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from etl_ray.sample import SampleOptions, SampleReport, write_sample
+from etl_ray.sample.options import FAULT_KINDS
 
+from .faulty import SMALL, TWO_MINUTES, Faulty
+from .faulty import record as record_faulty
 from .strict import Line, read_lines
 
 
@@ -60,3 +63,16 @@ def either(request: pytest.FixtureRequest) -> Recording:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Recording)
     return found
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
+    """Two minutes of connections that follow each other, with all faults."""
+    return record_faulty(tmp_path_factory.mktemp("faulty") / "out", TWO_MINUTES)
+
+
+@pytest.fixture(scope="session")
+def interleaved(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
+    """Half a minute of connections side by side, compressed, with all faults."""
+    options = replace(SMALL, overlap=True, compress="gz", faults=FAULT_KINDS)
+    return record_faulty(tmp_path_factory.mktemp("interleaved") / "out", options)
