@@ -13,7 +13,7 @@ from typer.main import get_command
 from etl_ray import __version__
 from etl_ray.cli.demo import demo
 from etl_ray.cli.run import config, run
-from etl_ray.cli.sample import sample
+from etl_ray.cli.sample import SampleCommand, sample
 from etl_ray.cli.schema import schema
 from etl_ray.errors import EtlRayError
 
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 for _command in (run, demo, sample, schema, config):
-    _app.command()(_command)
+    _app.command(cls=SampleCommand if _command is sample else None)(_command)
 
 _run_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _run_app.command()(run)
