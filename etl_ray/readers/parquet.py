@@ -153,12 +153,13 @@ def _window_scan(plan: _Plan, batch_rows: int) -> pl.LazyFrame:
         for part in plan.parts:
             for lazy in polars_windows(part, plan.schema, rows=batch_rows):
                 typed = lazy.select(schema.names()).cast(schema)
-                matching = typed if predicate is None else typed.filter(predicate)
-                frame = matching.select(columns or schema.names()).collect(engine="streaming")
-                yield frame if rows is None else frame.head(rows)
                 if rows is not None:
-                    rows -= min(rows, len(frame))
-                    if not rows:
-                        return
+                    # They are counted before the predicate.
+                    typed = typed.head(rows).collect(engine="streaming").lazy()
+                    rows -= typed.select(pl.len()).collect().item()
+                matching = typed if predicate is None else typed.filter(predicate)
+                yield matching.select(columns or schema.names()).collect(engine="streaming")
+                if rows == 0:
+                    return
 
     return register_io_source(windows, schema=schema, is_pure=True)

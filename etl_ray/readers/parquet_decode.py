@@ -136,11 +136,11 @@ def polars_windows(part: ParquetPart, schema: pa.Schema, *, rows: int) -> Iterat
 
 
 def polars_scan(urls: Sequence[str]) -> pl.LazyFrame:
-    """Return the lazy frame over local files, taken literally."""
+    """Return the lazy frame over local files, taken literally; columns that some of them lack must not be used."""
     import polars as pl
 
     paths = [storage.local_path(url) for url in urls]
-    return pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+    return pl.scan_parquet(paths, glob=False, hive_partitioning=False, extra_columns="ignore", missing_columns="insert")
 
 
 def damaged(part: ParquetPart, error: BaseException) -> StorageError:

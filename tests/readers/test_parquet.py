@@ -408,8 +408,17 @@ def test_scan_knows_keys_of_paths_and_urls(tmp_path: Path) -> None:
             assert lazy.select("k", "x").collect(engine="streaming").rows() == [("a", 1), ("a", 2), ("b", 3), ("b", 4)]
             assert lazy.filter(pl.col("x") > 1, pl.col("k") == "a").select("x").collect().rows() == [(2,)]
             assert lazy.head(3).select("x").collect().rows() == [(1,), (2,), (3,)]
+            assert lazy.head(3).filter(pl.col("x") > 1).select("x").collect().rows() == [(2,), (3,)]
+            assert lazy.filter(pl.col("x") > 1).head(2).select("x").collect().rows() == [(2,), (3,)]
     finally:
         storage.delete_tree("memory://scanned")
+
+
+def test_scan_takes_files_with_other_columns_if_those_asked_for_are_in_all(tmp_path: Path) -> None:
+    put(tmp_path / "a.parquet", {"x": [1], "only_a": [0]})
+    put(tmp_path / "b.parquet", {"only_b": [0], "x": [2]})
+
+    assert ParquetReader(columns=["x"]).scan(str(tmp_path)).collect()["x"].to_list() == [1, 2]
 
 
 def test_scan_gives_only_polars_frames(tmp_path: Path) -> None:
