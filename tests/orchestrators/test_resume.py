@@ -127,8 +127,9 @@ def wrong_type(path: Path) -> None:
         (exchange, "receipts/*_00002.*", "is the receipt of another unit"),
         (cut, "level2/*_00002.*", "is not whole"),
         (Path.unlink, "market_trades/*_00002.*", "is not whole"),
+        (cut, "numbered/*_00002.*", "is not whole"),
     ],
-    ids=["cut receipt", "wrong type", "exchanged receipt", "cut piece", "missing piece"],
+    ids=["cut receipt", "wrong type", "exchanged receipt", "cut piece", "missing piece", "cut numbers"],
 )
 def test_a_unit_whose_receipt_or_pieces_are_damaged_is_done_again(
     damage: Callable[[Path], None],
