@@ -53,15 +53,16 @@ class Normalizer:
         options = self._options
         account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
         damage: str | None = None
-        end = 0
+        blocks = _Blocks(
+            unit, block_bytes=options.block_bytes, max_line_bytes=options.max_line_bytes, buffer=self._buffer
+        )
         self._parser.begin_unit()
         with (
             StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer,
             NumberedWriter(options.staging, unit.name) as numbered,
         ):
             try:
-                for block in self._blocks(unit):
-                    end = block.offset + (block.size if isinstance(block, Block) else block.length + 1)
+                for block in blocks:
                     for parsed in self._parse(block):
                         account.add(parsed, self._write(parsed, unit, writer=writer, numbered=numbered))
             except SegmentError as error:
@@ -70,7 +71,7 @@ class Normalizer:
             numbers = numbered.finish(self._parser.symbols)
         receipt = Receipt(
             unit=unit.name,
-            counts=account.counts + Counts(bytes=_unpacked_bytes(unit, end)),
+            counts=account.counts + Counts(bytes=_unpacked_bytes(unit, blocks.end)),
             messages=dict(sorted(account.messages.items())),
             numbered=numbers,
             files=files,
@@ -80,12 +81,6 @@ class Normalizer:
         receipt.counts.check(unit.name)
         storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt), durable=False)
         return receipt
-
-    def _blocks(self, unit: Unit) -> Iterator[Block | LongLine]:
-        options = self._options
-        return read_blocks(
-            unit, block_bytes=options.block_bytes, max_line_bytes=options.max_line_bytes, buffer=self._buffer
-        )
 
     def _parse(self, block: Block | LongLine) -> Iterator[Parsed]:
         if isinstance(block, Block):
@@ -124,6 +119,21 @@ class Normalizer:
         return sorted_messages
 
 
+class _Blocks:
+    """The blocks of a unit; `end` is how far into the unpacked segment they have come."""
+
+    def __init__(self, unit: Unit, *, block_bytes: int, max_line_bytes: int, buffer: BlockBuffer) -> None:
+        self.end = 0
+        self._blocks = read_blocks(unit, block_bytes=block_bytes, max_line_bytes=max_line_bytes, buffer=buffer)
+
+    def __iter__(self) -> Iterator[Block | LongLine]:
+        try:
+            self.end = yield from self._blocks
+        except SegmentError as error:
+            self.end = error.offset
+            raise
+
+
 class _Account:
     """Adds up what became of the lines of a unit."""
 
@@ -160,7 +170,7 @@ def receipt_url(staging: str, unit: str) -> str:
 
 
 def _unpacked_bytes(unit: Unit, end: int) -> int:
-    """Return how many unpacked bytes a unit has; `end` is where its last block ended."""
+    """Return how many unpacked bytes a unit has; `end` is where reading ended."""
     if unit.end is not None:  # the last line may reach into the next range, whose bytes are counted there
         return unit.end - unit.start
     return end

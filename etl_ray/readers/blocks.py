@@ -7,7 +7,7 @@ before. Only the part of a line that a block leaves over is copied.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +23,9 @@ PAD = 64
 
 HEAD_BYTES = 65_536
 _OVERRUN_BYTES = 256 << 10  # read at a time behind the end of a range, to finish its last line
-_LEAST_BYTES = 4  # a block holds a byte order mark, a buffer "\r\n" and one byte more
+_LEAST_BYTES = 4  # a block holds a byte order mark and one byte more
 _MARK = b"\xef\xbb\xbf"
 _LINE_END = b"\n"
-_CARRIAGE_RETURN = 0x0D
 _ZEROS = bytes(PAD)
 
 
@@ -44,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True)
 class LongLine:
-    """A line longer than the limit, hashed while it streamed by; `length` and `sha256` are without its line end."""
+    """A line longer than the limit, hashed while it streamed by; `length` and `sha256` are without its line feed."""
 
     offset: int
     length: int
@@ -73,11 +72,12 @@ class BlockBuffer:
 
 def read_blocks(
     unit: Unit, *, block_bytes: int, max_line_bytes: int, buffer: BlockBuffer | None = None
-) -> Iterator[Block | LongLine]:
+) -> Generator[Block | LongLine, None, int]:
     """Yield the lines of a unit in order, in blocks of at most `block_bytes` or one longer line.
 
-    A block is valid until the next one is asked for. A line of more than `max_line_bytes`, its line end not counted,
-    comes as LongLine. SegmentError after everything that could be read: a line that damage cuts is a line like others.
+    A block is valid until the next one is asked for. A line of more than `max_line_bytes`, its line feed not counted,
+    comes as LongLine. Returns where in the unpacked segment it ended. SegmentError after everything that could be read:
+    a line that damage cuts is a line like others.
     """
     if block_bytes < 1 or max_line_bytes < _LEAST_BYTES:
         raise ValueError(
@@ -95,6 +95,7 @@ def read_blocks(
         source.close()
     if lines.damage is not None:
         raise SegmentError(path, lines.offset, lines.damage)
+    return lines.offset
 
 
 def _open(unit: Unit) -> Bytes:
@@ -118,7 +119,7 @@ class _Lines:
         self._end = unit.end
         # A buffer that is full without a line end holds more than max_line_bytes of one line; nor does a longer block
         # hold a line that is too long among others.
-        self._most_bytes = max_line_bytes + len(b"\r\n")
+        self._most_bytes = max_line_bytes + len(_LINE_END)
         self._block_bytes = min(max(block_bytes, _LEAST_BYTES), self._most_bytes)
         self._max_line_bytes = max_line_bytes
         self._buffer = buffer
@@ -206,10 +207,7 @@ class _Lines:
         if size <= self._max_line_bytes:
             return False
         at = self._buffer.memory.find(_LINE_END, 0, size)
-        return (size if at < 0 else self._without_return(at)) > self._max_line_bytes
-
-    def _without_return(self, end: int) -> int:
-        return end - 1 if end and self._buffer.memory[end - 1] == _CARRIAGE_RETURN else end
+        return (size if at < 0 else at) > self._max_line_bytes
 
     def _block(self, size: int) -> Iterator[Block]:
         view = self._buffer.view
@@ -225,8 +223,6 @@ class _Lines:
         while True:
             at = self._buffer.memory.find(_LINE_END, 0, self._filled)
             end = self._filled if at < 0 else at
-            if at >= 0 or not self._ended:
-                end = self._without_return(end)  # it may be one half of the line end
             digest.update(self._buffer.view[:end])
             head += bytes(self._buffer.view[: min(end, HEAD_BYTES - len(head))])
             length += end

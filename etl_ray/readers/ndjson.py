@@ -22,7 +22,7 @@ LINES = pa.schema(
     ]
 )
 """What NDJSONReader yields. `line` counts from 1, blank lines included; `byte_offset` is that of the unpacked segment;
-`raw` is the line without "\\n" or "\\r\\n", null if it is longer than the limit."""
+`raw` is the line without its line feed, null if it is longer than the limit."""
 
 _MB = 1 << 20
 
@@ -75,8 +75,6 @@ def _lines(block: Block) -> tuple[npt.NDArray[np.int64], pa.Array]:
     newlines = np.flatnonzero(data == ord("\n"))
     ends = newlines.copy() if data[-1] == ord("\n") else np.append(newlines, block.size)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    # A "\r" belongs to the line end only in front of "\n"; index -1 is a zero of the pad.
-    ends[: newlines.size] -= block.data[newlines - 1] == ord("\r")
     # Lines and line ends take turns in an array over the block; taking the lines copies them out of it.
     bounds = np.append(np.stack([starts, ends], axis=1).ravel(), block.size)
     pieces = pa.Array.from_buffers(

@@ -20,7 +20,7 @@ CUT_NOTHING = 1 << 20
 
 @dataclass(frozen=True)
 class Line:
-    """A line as a reader delivers it: its place, its text without line end, and whether it came as LongLine."""
+    """A line as a reader delivers it: its place, its text without line feed, and whether it came as LongLine."""
 
     offset: int
     text: bytes
@@ -33,7 +33,7 @@ def lines_of(data: bytes, max_line_bytes: int = CUT_NOTHING) -> list[Line]:
     *ended, last = data[offset:].split(b"\n")
     lines = []
     for text in [*(line + b"\n" for line in ended), *([last] if last else [])]:
-        bare = text.removesuffix(b"\n").removesuffix(b"\r") if text.endswith(b"\n") else text
+        bare = text.removesuffix(b"\n")
         is_long = len(bare) > max_line_bytes
         lines.append(Line(offset, told(bare) if is_long else bare, is_long))
         offset += len(text)

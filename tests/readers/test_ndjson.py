@@ -32,9 +32,9 @@ def test_lines_come_with_their_segment_number_and_place(tmp_path: Path) -> None:
     assert rows(batches) == [
         ("a.ndjson", 1, 0, b"first"),
         ("a.ndjson", 2, 6, b"second"),
-        ("b.ndjson", 1, 3, b'{"x": 1}'),
+        ("b.ndjson", 1, 3, b'{"x": 1}\r'),
         ("b.ndjson", 2, 13, b""),
-        ("b.ndjson", 3, 14, b"\xff\r"),
+        ("b.ndjson", 3, 14, b"\xff\r\r"),
         ("b.ndjson", 4, 18, b"  "),
     ]
     for batch in batches:
