@@ -19,6 +19,8 @@ def encode_value(value: str) -> str:
     """Return a partition value as it stands in a path: bytes outside `[A-Z0-9._-]` percent-encoded."""
     if value in (".", ".."):
         return value.replace(".", "%2E")
+    if value == NULL_VALUE:
+        return f"%5F{value[1:]}"
     return "".join(chr(byte) if byte in PATH_CHARS else f"%{byte:02X}" for byte in value.encode())
 
 

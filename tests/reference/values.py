@@ -166,6 +166,8 @@ def read_product(source: Object, key: str) -> str:
 def percent_encode(product: str) -> str:
     """Return a product as it stands in paths."""
     plain = frozenset() if product in (".", "..") else _PLAIN_BYTES
+    if product == "__HIVE_DEFAULT_PARTITION__":
+        return "%5F_HIVE_DEFAULT_PARTITION__"
     return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in product.encode())
 
 
