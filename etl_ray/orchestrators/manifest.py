@@ -130,9 +130,11 @@ class Ledger:
             storage.move(source, url)
 
     def is_whole(self, manifest: Manifest) -> bool:
-        """Return whether every file of the manifest is in its place, with its size."""
+        """Return whether every file of the manifest is in its place, with its size, and the receipts are there."""
         found = self.table_files()
-        return all(found.get(storage.join(self.output, file.path)) == file.bytes for file in manifest.files)
+        return storage.exists(self._receipts_url(manifest.number)) and all(
+            found.get(storage.join(self.output, file.path)) == file.bytes for file in manifest.files
+        )
 
     def table_files(self) -> dict[str, int]:
         """Return all Parquet files in the tables' directories, by URL, with their sizes."""

@@ -94,6 +94,16 @@ def test_all_tables_deleted_are_restored(recording: Path, output_dir: Path) -> N
     assert table_files_of(output_dir) == before
 
 
+def test_deleted_receipts_are_restored(recording: Path, output_dir: Path) -> None:
+    run(recording, output_dir, **FEW)
+    before = files_of(output_dir)
+    receipts = output_dir / OWN / "receipts"
+    (receipts / "000001.jsonl").unlink()
+    assert not run(recording, output_dir, **FEW).unchanged
+    assert (receipts / "000002.jsonl").read_bytes() == before[f"{OWN}/receipts/000001.jsonl"]
+    assert run(recording, output_dir, **FEW).unchanged
+
+
 def test_a_file_that_no_manifest_knows_is_removed(recording: Path, output_dir: Path) -> None:
     run(recording, output_dir, **FEW)
     before = files_of(output_dir)
