@@ -121,9 +121,16 @@ class _Run:
         self._progress = progress
         self._venue = VENUES[config.venue]
         self.id = run_id(self.inputs, config)
-        self._staging = storage.join(storage.canonical(config.staging.url or storage.join(ledger.own, "runs")), self.id)
+        self._staging = self._own_staging()
         self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
         self._selection = Selection(self._channels(), config.products, config.start, config.end)
+
+    def _own_staging(self) -> str:
+        """Return where pieces of this run go; elsewhere than below OUTPUT runs into other outputs may go as well."""
+        if self._config.staging.url is None:
+            return storage.join(self._ledger.own, "runs", self.id)
+        name = f"{self.id}-{hashlib.sha256(self._ledger.output.encode()).hexdigest()[:8]}"
+        return storage.join(storage.canonical(self._config.staging.url), name)
 
     @property
     def _number(self) -> int:

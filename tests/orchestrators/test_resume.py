@@ -181,3 +181,23 @@ def test_receipts_of_another_config_or_input_are_not_used(
     dead(engine="local", strict=True)
     assert normalized == []
     assert JobConfig().semantic_hash() != config().semantic_hash()
+
+
+def test_runs_into_other_outputs_share_a_staging_place_without_sharing_pieces(
+    sample_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, normalized: list[str]
+) -> None:
+    elsewhere = {**FEW, "staging": {"url": str(tmp_path / "staging")}}
+
+    def die(*_arguments: object) -> bool:
+        raise StorageError("the disk has gone")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="the disk has gone"):
+        patch.setattr(storage, "create_new", die)
+        run(sample_dir, tmp_path / "one", **elsewhere)
+    run(sample_dir, tmp_path / "two", **elsewhere)
+    assert normalized == NAMES * 2
+    # The second run has cleared up behind itself only: the first one goes on where it was.
+    run(sample_dir, tmp_path / "one", **elsewhere)
+    assert normalized == NAMES * 2
+    assert table_files_of(tmp_path / "one") == table_files_of(tmp_path / "two")
+    assert list((tmp_path / "staging").iterdir()) == []
