@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from etl_ray.config import JobConfig
 from etl_ray.sample import SampleOptions, SampleReport
+from etl_ray.sample.options import FAULT_KINDS
 from etl_ray.tables import TABLES
 from tests.cli.fakes import DAMAGE, SUMMARY, Execute, FakeJobs, Outcome
 
@@ -46,7 +48,7 @@ def test_every_option_reaches_the_sample(etl_ray: Execute, monkeypatch: pytest.M
     assert outcome.out == "1,234 lines, 2.5 MB unpacked, in 2 segments below A\n"
     assert re.fullmatch(r"sample: 2\.5 MB, [\d,.]+ MB/s, 0\.\d s\n", outcome.err)
     options = ["--seed", "1", "--minutes", "2.5", "--products", "A-USD", "--products", "B-USD,C-USD", "--rate", "3"]
-    more = ["--connections", "4", "--compress", "zst", "--overlap", "--quiet"]
+    more = ["--connections", "4", "--compress", "zst", "--overlap", "--faults", "lost,garbage", "--quiet"]
     assert etl_ray("sample", "B", *options, *more).err == ""
     assert seen == [
         ("A", SampleOptions()),
@@ -60,9 +62,51 @@ def test_every_option_reaches_the_sample(etl_ray: Execute, monkeypatch: pytest.M
                 connections=4,
                 compress="zst",
                 overlap=True,
+                faults=("lost", "garbage"),
             ),
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kinds"),
+    [
+        (["OUT", "--faults"], FAULT_KINDS),
+        (["--faults", "--quiet", "OUT"], FAULT_KINDS),
+        (["--faults=all", "OUT"], FAULT_KINDS),
+        (["--faults", "down", "OUT", "--faults", "lost,discarded"], ("down", "lost", "discarded")),
+        (["OUT"], ()),
+    ],
+)
+def test_faults_stand_alone_or_with_kinds(
+    etl_ray: Execute, monkeypatch: pytest.MonkeyPatch, arguments: list[str], kinds: tuple[str, ...]
+) -> None:
+    seen: list[SampleOptions] = []
+
+    def write_sample(_: str, options: SampleOptions, **__: object) -> SampleReport:
+        seen.append(options)
+        return SampleReport(paths=(), bytes=0, lines=0, messages={})
+
+    monkeypatch.setattr("etl_ray.cli.sample.write_sample", write_sample)
+    assert etl_ray("sample", *arguments).code == 0
+    assert seen == [SampleOptions(faults=kinds)]
+
+
+def test_sample_tells_its_faults(etl_ray: Execute, tmp_path: Path) -> None:
+    options = ["--minutes", "0.5", "--products", "BTC-USD", "--rate", "5", "--faults", "cut-tail,down", "--quiet"]
+    outcome = etl_ray("sample", "OUT", *options)
+    assert outcome.out.splitlines()[1:] == ["faults: down 1, cut-tail 1; OUT/faults.json tells where"]
+    told = json.loads((tmp_path / "OUT" / "faults.json").read_text())
+    assert [fault["kind"] for fault in told if fault["kind"] in FAULT_KINDS] == ["down", "cut-tail"]
+
+
+def test_sample_names_the_nearest_fault(etl_ray: Execute) -> None:
+    outcome = etl_ray("sample", "OUT", "--faults", "garbge", "--quiet")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"etl-ray: error: sample option faults: expected some of {', '.join(FAULT_KINDS)}, found 'garbge';"
+        " did you mean 'garbage'?\n"
+    )
 
 
 def test_sample_refuses_what_cannot_be(etl_ray: Execute) -> None:

@@ -68,6 +68,14 @@ def read_lines(paths: Iterator[str] | tuple[str, ...]) -> list[Line]:
     return [checked(text) for path in paths for text in Path(path).read_text("ascii").splitlines()]
 
 
+def valid(raw: bytes) -> Line | None:
+    """Return a line, None if it is not valid."""
+    try:
+        return checked(raw.decode())
+    except (ValueError, AssertionError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def checked(text: str) -> Line:
     """Parse one line and hold it to the contract."""
     line = json.loads(text, object_pairs_hook=unique_keys)

@@ -10,7 +10,7 @@ import pytest
 
 from etl_ray.sample import write_sample
 from etl_ray.sample.faults import VISIBLE
-from etl_ray.sample.options import FAULT_KINDS
+from etl_ray.sample.options import FAULT_KINDS, Compression
 
 from .faulty import ALWAYS, SMALL, Faulty, check, place, record
 
@@ -42,6 +42,15 @@ def test_faults_of_connections_side_by_side_are_found(interleaved: Faulty) -> No
     (down,) = interleaved.of("down")
     assert len(interleaved.of("connection")) == interleaved.options.connections * 2 + 3
     assert interleaved.faults[interleaved.faults.index(down) + 1]["connection"] == down["connection"]
+
+
+@pytest.mark.parametrize("compress", ["gz", "zst"])
+def test_a_compressed_recording_ends_in_damage(tmp_path: Path, compress: Compression) -> None:
+    options = replace(SMALL, products=("BTC-USD",), compress=compress, faults=("cut-tail",))
+    found = record(tmp_path / "out", options)
+    check(found)
+    (told,) = found.of("cut-tail")
+    assert told["visible"] == ["cut-line", "damaged-segment"]
 
 
 def test_what_each_kind_takes_away(faulty: Faulty) -> None:

@@ -11,9 +11,11 @@ import zstandard
 
 from etl_ray.errors import ConfigError, StorageError
 from etl_ray.sample import SampleOptions, write_sample
+from etl_ray.sample.options import Compression
 from etl_ray.sample.segments import SegmentWriter
 
 from .conftest import Recording
+from .witness import unpacked
 
 SMALL = SampleOptions(minutes=0.1, products=("ETH-USD",), rate=20, levels=100, connections=1, segment_mb=0.1)
 HOUR_NS = 3600 * 10**9
@@ -83,6 +85,20 @@ def test_compressed_segments_unpack_to_the_plain_ones(
         assert unpack(data) == Path(plain_path).read_bytes()
         assert data == Path(again_path).read_bytes()
     assert (packed.bytes, packed.messages) == (plain.bytes, plain.messages)
+
+
+@pytest.mark.parametrize("compress", ["none", "gz", "zst"])
+def test_a_cut_ends_a_segment_as_if_its_collector_had_died(tmp_path: Path, compress: Compression) -> None:
+    seen: list[int] = []
+    with SegmentWriter(str(tmp_path), compress=compress, segment_bytes=100, on_progress=seen.append) as writer:
+        writer.write("whole\n" * 10, capture_ns=MIDNIGHT_NS)
+        writer.write("hal", capture_ns=MIDNIGHT_NS)
+        assert (writer.segment, writer.line) == ("segment_20251127T00_00001.ndjson", 2)
+        writer.cut()
+    (path,) = tmp_path.iterdir()
+    assert writer.paths == [str(path)]
+    assert unpacked(str(path)) == (b"whole\n" * 10 + b"hal", compress == "none")
+    assert seen == [63]
 
 
 def test_gzip_headers_hold_neither_name_nor_time(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import zstandard
 
-from .strict import checked, ns
+from .strict import ns, valid
 
 NS_PER_S = 10**9
 Place = tuple[str, int]
@@ -58,6 +58,15 @@ class Witness:
         for message in self.messages:
             found[message.connection].append(message)
         return dict(found)
+
+    def products_of(self, connection: int) -> set[str]:
+        """Return the products of which a connection carries the book."""
+        return {
+            event["product_id"]
+            for message in self.connections[connection]
+            if message.channel == "l2_data"
+            for event in message.message["events"]
+        }
 
     def holes(self) -> set[tuple[int, int, int]]:
         """Return (connection, first, last) of all numbers that are missing between 0 and the last."""
@@ -189,13 +198,10 @@ def witness(paths: tuple[str, ...], connections: list[int] | None = None) -> Wit
         found.lines += len(raws)
         found.bytes += len(data)
         for number, raw in enumerate(raws, 1):
-            try:
-                line = checked(raw.decode())
-            except (ValueError, AssertionError, KeyError, TypeError, AttributeError):
-                if (name, number) not in found.cut:
-                    found.rejected.add((name, number))
-                continue
-            if line.channel is None:
+            line = valid(raw)
+            if line is None and (name, number) not in found.cut:
+                found.rejected.add((name, number))
+            if line is None or line.channel is None:
                 continue
             sequence_num = line.message["sequence_num"]
             if connections is not None:
