@@ -14,7 +14,7 @@ from etl_ray.tables.schema import Numbers
 from tests.scan.fuzz import seeds
 from tests.scan.mutations import mutate
 from tests.scan.outcome import COINBASE, difference, outcome, parse
-from tests.scan.wire import all_lines
+from tests.scan.wire import all_lines, book, message, write
 
 SEEDS = seeds()
 
@@ -83,6 +83,8 @@ def test_symbols_are_numbered_in_the_order_in_which_they_come_and_stay() -> None
     assert sorted(known) == ["A.B_C-9", "BTC-USD", "ETH-USD", "SOL-USD", "X", "btc/é"]
     parser.begin_unit()
     assert parser.symbols == ()
-    (again,) = parse(parser, lines[0])
-    assert again.symbols == ("BTC-USD",)
-    assert again.messages.line.tolist() == [1]
+    for number, product in enumerate(("SOL-USD", "ETH-USD", "é"), start=1):
+        (again,) = parse(parser, write(message("l2_data", book("update", product))) + b"\n")
+        assert again.symbols == ("SOL-USD", "ETH-USD", "é")[:number]
+        assert again.messages.line.tolist() == [number]
+        assert again.messages.product.tolist() == [number - 1]
