@@ -139,7 +139,7 @@ class TestExitCodes:
         assert etl_ray_run(recording, tmp_path / "out", "--quiet")[0] == 0
         code, _, err = etl_ray_run(recording, tmp_path / "out", "--quiet", "--strict")
         assert code == 3
-        assert "--strict: 1 lines were rejected" in err
+        assert "--strict: 1 line was rejected" in err
         (recording / f"{last.name}9.ndjson.gz").write_bytes(b"\x1f\x8b\x08\x00")
         code, _, err = etl_ray_run(recording, tmp_path / "out", "--quiet")
         assert code == 3

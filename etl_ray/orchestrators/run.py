@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from etl_ray import storage
 from etl_ray.config import JobConfig
-from etl_ray.errors import WrongInputError
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
 from etl_ray.orchestrators.engines import Engine, choose_engine
-from etl_ray.orchestrators.findings import findings, first_reject
+from etl_ray.orchestrators.findings import findings
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
@@ -26,6 +25,7 @@ from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.work import read_built, read_receipt
+from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
 from etl_ray.scan.warm import is_compiled, warm_up
@@ -33,9 +33,6 @@ from etl_ray.summary import RunSummary
 from etl_ray.tables import TABLES
 from etl_ray.venues import VENUES
 from etl_ray.version import __version__
-
-EARLY_STOP_LINES = 1_000_000
-"""Lines from the beginning of a run that decide, in whole units, whether it goes on to the end."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +81,6 @@ class _Normalized:
     units: tuple[Unit, ...]
     receipts: tuple[Receipt, ...]
     counts: Counts
-
-
-class _Beginning:
-    """Counts the first lines of a run, which are the same in whatever order its units are done."""
-
-    def __init__(self, units: Sequence[Unit]) -> None:
-        self.counts = Counts()
-        self._left = deque(unit.name for unit in units)
-
-    def extend(self, receipts: Mapping[str, Receipt]) -> None:
-        """Add the receipts that come next, until there are lines enough to decide."""
-        while self.counts.lines < EARLY_STOP_LINES and self._left and self._left[0] in receipts:
-            self.counts += receipts[self._left.popleft()].counts
 
 
 class _Run:
@@ -207,19 +191,17 @@ class _Run:
         self._progress.advance(
             sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
         )
-        beginning = _Beginning(units)
-        beginning.extend(receipts)
-        self._check_beginning(beginning, units, receipts)
+        check = InputCheck(units, self._venue.name)
+        check.follow(receipts)
         items = [(to_json(unit), unit.stored_bytes) for unit in todo.values()]
         for result in engine.run("normalize", to_json(options), items):
             receipt = read_receipt(result)
             receipts[receipt.unit] = receipt
             counts += receipt.counts
-            beginning.extend(receipts)
-            self._check_beginning(beginning, units, receipts)
+            check.follow(receipts)
             self._progress.advance(todo[receipt.unit].stored_bytes, 1)
         self._progress.done()
-        self._check_input(counts, units, receipts)
+        check.check(receipts, counts)
         counts.check("the run")
         return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
 
@@ -230,18 +212,6 @@ class _Run:
         started_s = time.monotonic()
         warm_up()
         self.compiling_s = time.monotonic() - started_s
-
-    def _check_beginning(self, beginning: _Beginning, units: Sequence[Unit], receipts: Mapping[str, Receipt]) -> None:
-        if beginning.counts.lines >= EARLY_STOP_LINES:
-            self._check_input(beginning.counts, units, receipts)
-
-    def _check_input(self, counts: Counts, units: Sequence[Unit], receipts: Mapping[str, Receipt]) -> None:
-        if 2 * counts.rejects > counts.lines:
-            raise WrongInputError(
-                f"{counts.rejects:,} of the first {counts.lines:,} lines were rejected, more than half: expected a "
-                f"recording of {self._venue.name} messages. Nothing was committed. The first of them is in "
-                f"{first_reject(units, receipts)}"
-            )
 
     def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
         # What a run has left that died before its commit is replaced like what is committed.

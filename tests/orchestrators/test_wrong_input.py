@@ -9,6 +9,7 @@ import pytest
 
 from etl_ray.errors import WrongInputError
 from etl_ray.orchestrators import run as run_module
+from etl_ray.orchestrators import wrong_input
 from etl_ray.orchestrators.engines import LocalEngine
 from etl_ray.orchestrators.work import Stage
 from tests.orchestrators.jobs import FEW, run
@@ -99,7 +100,7 @@ def test_the_first_lines_decide_early_in_whatever_order_units_are_done(
 ) -> None:
     for name in "abcd":
         write(input_dir / f"{name}.ndjson", good=10 - bad_in.get(name, 0), bad=bad_in.get(name, 0))
-    monkeypatch.setattr(run_module, "EARLY_STOP_LINES", 10)
+    monkeypatch.setattr(wrong_input, "EARLY_STOP_LINES", 10)
     monkeypatch.setattr(run_module, "choose_engine", lambda *_arguments: engine())
     if said is None:
         assert run(input_dir, output_dir).rejects == sum(bad_in.values())
@@ -112,7 +113,7 @@ def test_the_first_lines_decide_early_in_whatever_order_units_are_done(
 def test_an_early_stop_reads_no_further(input_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abcd":
         write(input_dir / f"{name}.ndjson", good=0, bad=10)
-    monkeypatch.setattr(run_module, "EARLY_STOP_LINES", 20)
+    monkeypatch.setattr(wrong_input, "EARLY_STOP_LINES", 20)
     assert refused(input_dir, output_dir).startswith("20 of the first 20 lines")
     receipts = (output_dir / "_etl_ray" / "runs").glob("*/receipts/*.json")
     assert [path.name[:8] for path in sorted(receipts)] == ["a.ndjson", "b.ndjson"]
