@@ -108,8 +108,11 @@ def test_packed_input_gives_the_same_tables(suffix: str, hostile_dir: Path, plai
         (packed / f"{path.name}{suffix}").write_bytes(gzip.compress(data) if suffix == ".gz" else zstd.compress(data))
     packed_summary = run(packed, tmp_path / "tables")
     assert table_files_of(tmp_path / "tables") == table_files_of(plain_output)
-    same = {"seconds": 0, "output": "", "run_id": "", "unchanged": False}
+    # A finding names the file.
+    findings = [text.replace(f"{packed}/", f"{hostile_dir}/") for text in packed_summary.findings]
     plain_summary = run(hostile_dir, plain_output)
+    assert [text.replace(f".ndjson{suffix}", ".ndjson") for text in findings] == list(plain_summary.findings)
+    same = {"seconds": 0, "output": "", "run_id": "", "unchanged": False, "findings": []}
     assert {**packed_summary.as_dict(), **same} == {**plain_summary.as_dict(), **same}
 
 
