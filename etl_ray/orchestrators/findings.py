@@ -10,6 +10,15 @@ from etl_ray.orchestrators.stitch import Stitched
 from etl_ray.readers.segments import Unit
 
 
+def damaged(units: Iterable[Unit], receipts: Iterable[Receipt]) -> tuple[str, ...]:
+    """Say for each damaged segment where its first damage is. `units` are in arrival order, `receipts` are theirs."""
+    first: dict[str, str] = {}
+    for unit, receipt in zip(units, receipts, strict=True):
+        if receipt.damage is not None:
+            first.setdefault(unit.segment.identity, receipt.damage)
+    return tuple(first.values())
+
+
 def findings(
     units: Iterable[Unit], receipts: Mapping[str, Receipt], counts: Counts, found: Stitched
 ) -> tuple[str, ...]:

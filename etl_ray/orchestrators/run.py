@@ -14,7 +14,7 @@ from etl_ray.config import JobConfig
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
 from etl_ray.orchestrators.engines import Engine, choose_engine
-from etl_ray.orchestrators.findings import findings
+from etl_ray.orchestrators.findings import damaged, findings
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
@@ -247,7 +247,7 @@ class _Run:
             files=files,
             counts=done.counts,
             messages=dict(sorted(messages.items())),
-            damaged=tuple(receipt.damage for receipt in done.receipts if receipt.damage is not None),
+            damaged=damaged(done.units, done.receipts),
             findings=findings(done.units, {item.unit: item for item in done.receipts}, done.counts, stitched),
         )
 

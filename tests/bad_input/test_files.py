@@ -22,6 +22,7 @@ BESIDE = "segment_20251126T14_00001.ndjson"
 BAD = "segment_20251126T15_00002.ndjson"
 BESIDE_KEPT = [float(number) for number in range(20)]
 Pack = Callable[[bytes], bytes]
+UNITS = pytest.mark.parametrize("unit_mb", [0.000_2, 128], ids=["in units", "whole"])
 PACKED = pytest.mark.parametrize(
     ("suffix", "codec", "pack"), [(".gz", "gzip", gzip.compress), (".zst", "zstd", zstd.compress)], ids=["gz", "zst"]
 )
@@ -169,7 +170,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(Path, "open", open_or_refuse)
 
 
-@pytest.mark.parametrize("unit_mb", [0.000_2, 128])
+@UNITS
 def test_an_unreadable_file(unit_mb: float, beside: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (beside / BAD).write_bytes(good_lines(20, 10))
     refuse(monkeypatch, BAD)
@@ -207,25 +208,27 @@ def after_planning(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]
     monkeypatch.setattr(run_module, "plan_units", plan_and_change)
 
 
-def test_a_file_that_vanishes(beside: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@UNITS
+def test_a_file_that_vanishes(unit_mb: float, beside: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = beside / BAD
     path.write_bytes(good_lines(20, 10))
     after_planning(monkeypatch, path.unlink)
-    assert damage(run(beside, output_dir)) == (
+    assert damage(run(beside, output_dir, staging={"unit_mb": unit_mb})) == (
         f"{path}: damaged after 0 unpacked bytes: it vanished after planning: "
         f"cannot look at {path}: no such file, directory or bucket"
     )
     assert_kept(output_dir)
 
 
-def test_a_file_that_shrinks(beside: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@UNITS
+def test_a_file_that_shrinks(unit_mb: float, beside: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = beside / BAD
     path.write_bytes(good_lines(20, 10))
     left = len(good_lines(20, 6))
     after_planning(monkeypatch, lambda: os.truncate(path, left + 9))
     whole = len(good_lines(20, 10))
-    assert damage(run(beside, output_dir)) == (
-        f"{path}: damaged after {left + 9:,} unpacked bytes: "
+    assert damage(run(beside, output_dir, staging={"unit_mb": unit_mb})) == (
+        f"{path}: damaged after {left + 9 if unit_mb > 1 else left:,} unpacked bytes: "
         f"it changed after planning: it had {whole:,} bytes and has {left + 9:,} now"
     )
     assert_kept(output_dir, range(20, 26))
