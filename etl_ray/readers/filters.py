@@ -169,13 +169,15 @@ def _matches(condition: Condition, column: pa.Array) -> pa.BooleanArray:
 
 
 def arrow_expression(conditions: Sequence[Condition]) -> pc.Expression:
-    """Return the conditions as an Arrow expression, to pass over row groups by their statistics."""
-    return reduce(operator.and_, _arrow_terms(conditions))
+    """Return what statistics can tell of the conditions, as an Arrow expression to pass over row groups by."""
+    return reduce(operator.and_, _arrow_terms(conditions), pc.scalar(True))
 
 
 def _arrow_terms(conditions: Sequence[Condition]) -> Iterator[pc.Expression]:
     for condition in conditions:
         column = pc.field(condition.column)
+        if condition.op == "!=" and pat.is_floating(condition.values.type):
+            continue  # statistics leave out NaN, which is unequal to all
         if condition.op == "in":
             yield column.isin(condition.values)
         else:
