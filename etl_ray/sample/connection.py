@@ -127,8 +127,10 @@ class Connection:
             case "status":
                 send("status", events.status_event(markets, kind="snapshot"), at_ns=now_ns)
             case "level2":
+                # Whoever subscribes again gets the book that was missing.
+                missing = self._quirks.bookless if channel not in self._entries else None
                 for index, levels in enumerate(self._levels):
-                    if index != self._quirks.bookless:
+                    if index != missing:
                         self._sender.send_spaced("l2_data", levels.snapshot(), at_ns=now_ns)
             case "market_trades":
                 for market in markets:

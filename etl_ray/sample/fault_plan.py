@@ -242,6 +242,12 @@ def _step_server(drafts: Iterable[_Draft], options: SampleOptions) -> None:
             draft.server_step = step
 
 
+def _healing_from_ns(draft: _Draft) -> int:
+    last_ns = draft.end_ns - draft.pause_ns
+    from_ns = last_ns - min(_HEALING_NS, (last_ns - draft.start_ns) // 2)
+    return from_ns if draft.server_step is None else max(from_ns, draft.server_step.until_ns + NS_PER_S)
+
+
 def _compiled(
     options: SampleOptions,
     lanes: Sequence[Lane],
@@ -264,11 +270,7 @@ def _compiled(
         if begun_by is not None and begun_by.kind == "discarded":
             discarding.add(number)
         if ended_by is not None and ended_by.kind == "healing":
-            last_ns = draft.end_ns - draft.pause_ns
-            from_ns = last_ns - min(_HEALING_NS, (last_ns - draft.start_ns) // 2)
-            if draft.server_step is not None:
-                from_ns = max(from_ns, draft.server_step.until_ns + NS_PER_S)
-            healing[number] = from_ns
+            healing[number] = _healing_from_ns(draft)
         sessions[draft.lane].append(
             Session(
                 number,

@@ -29,7 +29,7 @@ class Quirks:
     """What the venue and the subscriptions of one connection do that they should not.
 
     At `resubscribe_ns` level2 and market_trades are subscribed again; `bookless` is the index of the market of which no
-    book snapshot is sent.
+    book snapshot is sent, unless to the second subscription.
     """
 
     resubscribe_ns: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from etl_ray.sample.book import ASK, BID
 from etl_ray.sample.connection import Connection
 from etl_ray.sample.instruments import instrument
 from etl_ray.sample.market import Market
+from etl_ray.sample.sessions import Quirks
 from etl_ray.sample.shapes import Shape
 
 from .conftest import Recording
@@ -73,6 +74,20 @@ def test_messages_may_hold_several_events_of_different_products(recording: Recor
         if line.channel == "l2_data" and len(line.message["events"]) > 1
     ]
     assert any(first != second for first, second in products)
+
+
+def test_a_missing_book_comes_with_the_second_subscription() -> None:
+    start_ns = SampleOptions().start_ns
+    market = Market(instrument("SOL-USD"), seed=1, levels=50, rate_milli=20_000, start_ns=start_ns)
+    quirks = Quirks(resubscribe_ns=(start_ns + NS_PER_S,), bookless=0)
+    end_ns = start_ns + 2 * NS_PER_S
+    connection = Connection(0, (market,), Shape(), seed=1, start_ns=start_ns, end_ns=end_ns, quirks=quirks)
+    messages = [(message, checked(message.text)) for message in connection.messages()]
+    kinds = [line.message["events"][0]["type"] for message, line in messages if message.channel == "l2_data"]
+    assert kinds[0] == "update"
+    assert kinds.count("snapshot") == 1
+    again = [message.channel for message, _ in messages if message.answers == "resubscription"]
+    assert again == ["l2_data", "market_trades"]
 
 
 @pytest.mark.parametrize("length_ms", [500, 510, 520, 530])
