@@ -243,7 +243,7 @@ ANY = given(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @example(plain(b"\xef\xbb\xbf" + b"\r\n".join(SEGMENTS[0]) + b"\r\n"), None, False, {})
-@example(plain(b"\n".join(SEGMENTS[0] * 2)), plain(b"\n" * 99), False, {"unit_mb": 0.000_05})
+@example(plain(b"\n".join(SEGMENTS[0] * 2)), plain(b"\n" * 99 + b"\n".join(SEGMENTS[1])), False, {"unit_mb": 0.000_05})
 @ANY
 def test_any_bytes_in_any_place(
     wanted: dict[bytes, list[Row]], first: Spoiled, second: Spoiled | None, beside: bool, sizes: dict[str, float]
