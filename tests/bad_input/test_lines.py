@@ -184,14 +184,14 @@ def test_a_byte_order_mark_elsewhere(input_dir: Path, output_dir: Path) -> None:
     assert_rejected(b"\xef\xbb\xbf" + LINE, reason, input_dir, output_dir)
 
 
-def test_carriage_returns_before_line_ends_are_no_part_of_lines(input_dir: Path, output_dir: Path) -> None:
+def test_carriage_returns_before_line_ends(input_dir: Path, output_dir: Path) -> None:
     lines = [good(1), b"bad", b"", b" \t", good(2), good(3)]
     (input_dir / SEGMENT).write_bytes(b"\r\n".join(lines) + b"\r\n")
     summary = run(input_dir, output_dir)
     assert (summary.lines, summary.accepted, summary.blank, summary.rejects) == (6, 3, 2, 1)
     assert kept(output_dir) == {SEGMENT: [1.0, 2.0, 3.0]}
     (reject,) = rows_of(output_dir, "rejects")
-    assert (reject["line"], reject["byte_offset"]) == (2, len(good(1)) + 2)
+    assert (reject["line"], reject["byte_offset"], reject["length"]) == (2, len(good(1)) + 2, len(b"bad\r"))
 
 
 def test_a_last_line_without_an_end_is_a_line(input_dir: Path, output_dir: Path) -> None:

@@ -111,6 +111,7 @@ def test_no_two_products_share_a_directory_where_case_is_ignored(output: Path) -
     names = [path.name for path in (output / "level2").iterdir()]
     assert len({name.casefold() for name in names}) == len(names) == len(HOSTILE)
     assert all(name.isascii() and name.isprintable() for name in names)
+    assert {"product_id=%2E", "product_id=%2E%2E"} < set(names)
 
 
 def test_nothing_is_written_outside_output(output: Path) -> None:
