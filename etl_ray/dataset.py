@@ -21,7 +21,7 @@ from etl_ray.venues import VENUES
 logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 32_000_000
-MAX_LINE_BYTES = 64_000_000
+MAX_LINE_BYTES = 16_000_000
 
 
 def dataset_schema(channel: str, numbers: Numbers = "float64") -> pa.Schema:

@@ -175,7 +175,7 @@ class StagingConfig(Section):
     block_mb: PositiveFloat = Field(default_factory=lambda known: min(32.0, known["unit_mb"]))
     rows_per_file: Count = 4_000_000
     rows_per_group: Count = 262_144
-    max_line_mb: PositiveFloat = 64.0
+    max_line_mb: PositiveFloat = 16.0
     url: Text | None = None
 
     @field_validator("block_mb")

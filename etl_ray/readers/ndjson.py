@@ -33,7 +33,7 @@ class NDJSONReader:
     Where a segment is damaged, its good lines come and a warning follows; with `strict` a SegmentError.
     """
 
-    def __init__(self, *, block_mb: int = 32, max_line_mb: int = 64, strict: bool = False) -> None:
+    def __init__(self, *, block_mb: int = 32, max_line_mb: int = 16, strict: bool = False) -> None:
         if block_mb < 1 or max_line_mb < 1:
             raise ConfigError(f"expected block_mb and max_line_mb of at least 1, found {block_mb} and {max_line_mb}")
         self._block_bytes = block_mb * _MB

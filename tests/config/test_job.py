@@ -31,7 +31,7 @@ def test_defaults() -> None:
     assert (config.numbers, config.engine, config.address) == ("float64", "auto", None)
     assert (config.strict, config.overwrite) == (False, False)
     assert config.staging == StagingConfig(
-        unit_mb=128.0, block_mb=32.0, rows_per_file=4_000_000, rows_per_group=262_144, max_line_mb=64.0, url=None
+        unit_mb=128.0, block_mb=32.0, rows_per_file=4_000_000, rows_per_group=262_144, max_line_mb=16.0, url=None
     )
     assert config.resources == ResourcesConfig(cpus_per_task=1.0, memory_mb_per_task=1024, max_tasks=None)
 

@@ -45,7 +45,7 @@ def test_semantic_is_what_decides_rows() -> None:
         "staging": {
             "unit_bytes": 128_000_000,
             "block_bytes": 32_000_000,
-            "max_line_bytes": 64_000_000,
+            "max_line_bytes": 16_000_000,
             "rows_per_file": 4_000_000,
             "rows_per_group": 262_144,
         },
