@@ -98,7 +98,7 @@ class Normalizer:
         """Stage what is selected of a stretch of lines; return what became of its messages."""
         options = self._options
         sorted_messages = sort_messages(parsed, options.selection, self._venue)
-        before = numbered.add(parsed.messages)
+        before = numbered.add(parsed)
         for shape in self._venue.shapes:
             rows = parsed.rows.get(shape.table)
             if rows is None:

@@ -1,4 +1,4 @@
-"""The numbers and first products of a unit's messages, which stitching follows to tell connections apart."""
+"""What stitching has to know of each message of a unit: to tell connections apart, and what is missing of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ import pyarrow as pa
 from etl_ray import storage
 from etl_ray.errors import StorageError
 from etl_ray.orchestrators.receipts import NumberedFile
-from etl_ray.scan import ConnectionTracker
-from etl_ray.venues.rows import Int32s, Messages
+from etl_ray.scan import ConnectionTracker, Parsed
+from etl_ray.venues.rows import Int32s
 
 _FOLDER = "numbered"
 _ASSIGNED = "connections"
 _INDEX = np.dtype("<i4")
-_SCHEMA = pa.schema([("sequence_num", pa.int64()), ("product", pa.int32()), ("line", pa.int64())])
+# Times and counters are NULL where there is none; `channel` is an index into the parser's channels.
+_SCHEMA = pa.schema(
+    [
+        ("sequence_num", pa.int64()),
+        ("product", pa.int32()),
+        ("heartbeat_counter", pa.int64()),
+        ("line", pa.int64()),
+        ("ts_server", pa.int64()),
+        ("channel", pa.int8()),
+    ]
+)
 
 
 class NumberedWriter:
@@ -39,11 +49,21 @@ class NumberedWriter:
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
-    def add(self, messages: Messages) -> int:
-        """Append messages; return how many there were before."""
+    def add(self, parsed: Parsed) -> int:
+        """Append the messages of a stretch; return how many there were before."""
         before = self._count
-        columns = [messages.sequence_num, messages.product, messages.line]
-        self._stream.write_batch(pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=_SCHEMA))
+        messages = parsed.messages
+        columns = {
+            "sequence_num": messages.sequence_num,
+            "product": messages.product,
+            "heartbeat_counter": parsed.heartbeat_counters(),
+            "line": messages.line,
+            "ts_server": messages.ts_server,
+            "channel": messages.channel,
+        }
+        self._stream.write_batch(
+            pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in _SCHEMA.names], schema=_SCHEMA)
+        )
         self._count += len(messages)
         return before
 
@@ -66,12 +86,14 @@ def assign_connections(
     with ExitStack() as stack:
         file: BinaryIO | None = None
         for batch in _batches(staging, numbered):
-            numbers, products, lines = (column.to_numpy() for column in batch.columns)
+            numbers, products, counters, lines = (
+                batch.column(name).to_numpy() for name in ("sequence_num", "product", "heartbeat_counter", "line")
+            )
 
             def place(index: int, lines: np.ndarray = lines) -> str:
                 return f"{segment}:{lines[index] + line_offset}"
 
-            index = _localized(tracker.assign(numbers, products, numbered.symbols, place), local)
+            index = _localized(tracker.assign(numbers, products, counters, numbered.symbols, place), local)
             if file is None and len(local) > 1:
                 file = stack.enter_context(storage.open_write(storage.join(staging, path), durable=False))
                 file.write(bytes(_INDEX.itemsize * before))  # so far all were of the first

@@ -77,7 +77,11 @@ class RawParser(BaseProcessor):
         for parsed in found:
             messages = parsed.messages
             connection = tracker.assign(
-                messages.sequence_num, messages.product, parsed.symbols, partial(places.name_of, messages)
+                messages.sequence_num,
+                messages.product,
+                parsed.heartbeat_counters(),
+                parsed.symbols,
+                partial(places.name_of, messages),
             )
             for table, rows in parsed.rows.items():
                 if table in self._tables and len(rows):

@@ -47,10 +47,13 @@ class ConnectionTracker:
         """Numbers so far that are missing within connections."""
         return int(self._counts[_MISSING])
 
-    def assign(self, numbers: Int64s, products: Int32s, symbols: Sequence[str], place: Callable[[int], str]) -> Int32s:
+    def assign(
+        self, numbers: Int64s, products: Int32s, counters: Int64s, symbols: Sequence[str], place: Callable[[int], str]
+    ) -> Int32s:
         """Return the connection of each message as an index into `ids`, -1 where the number is NULL.
 
-        `products` index `symbols`, -1 for none; `place(i)` names message i, should it open a connection.
+        `products` index `symbols`, -1 for none; `counters` are those of heartbeats, NULL for what is none; `place(i)`
+        names message i, should it open a connection.
         """
         own = self._own_products(symbols)
         products = own[products]  # of -1 the last entry: none

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from etl_ray.venues.rows import Int32s, Messages, Rows
+import numpy as np
+
+from etl_ray.venues.rows import NULL, Int32s, Int64s, Messages, Rows
 from etl_ray.venues.shapes import Venue
 
 MAX_RAW_BYTES = 65_536
@@ -65,6 +67,15 @@ class Parsed:
     errors: tuple[ErrorLine, ...]
     rejects: tuple[Reject, ...]
     symbols: tuple[str, ...]
+
+    def heartbeat_counters(self) -> Int64s:
+        """Return the counter of each message's first heartbeat, NULL where there is none."""
+        counters = np.full(len(self.messages), NULL, np.int64)
+        rows = self.rows.get("heartbeats")
+        if rows is not None:
+            # Of several heartbeats in a message the first one is assigned last.
+            counters[rows.message[::-1]] = rows.ints("heartbeat_counter")[::-1]
+        return counters
 
 
 def make_reject(line: int, byte_offset: int, raw: bytes, *, reason: str, venue: Venue) -> Reject:

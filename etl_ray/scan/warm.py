@@ -31,4 +31,5 @@ def warm_up() -> None:
     data[: len(_LINE)] = np.frombuffer(_LINE, np.uint8)
     tracker = ConnectionTracker()
     for parsed in parser.parse(data, len(_LINE), 0):
-        tracker.assign(parsed.messages.sequence_num, parsed.messages.product, parsed.symbols, str)
+        messages = parsed.messages
+        tracker.assign(messages.sequence_num, messages.product, parsed.heartbeat_counters(), parsed.symbols, str)

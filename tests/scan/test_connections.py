@@ -45,7 +45,11 @@ def by_tracker(messages: Sequence[Numbered], cuts: Sequence[int] = ()) -> Told:
         symbols = sorted({one.product for one in stretch if one.product is not None} | {"not seen"})[:: (-1) ** start]
         products = np.array([-1 if one.product is None else symbols.index(one.product) for one in stretch], np.int32)
         found += tracker.assign(
-            numbers, products, symbols, lambda index, start=start: f"s:{start + index + 1}"
+            numbers,
+            products,
+            np.full(len(stretch), NULL, np.int64),
+            symbols,
+            lambda index, start=start: f"s:{start + index + 1}",
         ).tolist()  # type: ignore[misc]
     assert len(set(tracker.ids)) == len(tracker.ids)
     return Told([None if index < 0 else tracker.ids[index] for index in found], tracker.holes, tracker.missing)

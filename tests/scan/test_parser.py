@@ -148,6 +148,20 @@ def test_private_messages_keep_nothing_but_channel_and_number() -> None:
     assert (found.rows, found.symbols, found.unknown_keys) == ({}, (), 0)
 
 
+def test_counters_of_first_heartbeats() -> None:
+    def beats(*counters: object) -> bytes:
+        return write(message("heartbeats", *({"heartbeat_counter": counter} for counter in counters)))
+
+    found = found_in(b"\n".join([beats(3), L2, beats("5", 6, 7), beats(), beats(9, 8)]))
+    assert found.slow_lines == 0
+    assert found.heartbeat_counters().tolist() == [3, NULL, 5, NULL, 9]
+    slow = beats(4, 2).replace(b'"heartbeat_counter":4', b'"x":1,"heartbeat_counter":4')
+    found = found_in(b"\n".join([beats(3), slow, L2, beats(1)]))
+    assert found.slow_lines == 1
+    assert found.heartbeat_counters().tolist() == [3, 4, NULL, 1]
+    assert found_in(L2).heartbeat_counters().tolist() == [NULL]
+
+
 def test_symbols_of_lines_that_are_not_taken_are_forgotten() -> None:
     """The kernel meets a product before it knows that the line is not for it."""
     begun = L2.replace(b"BTC-USD", b"SECRET-%d").replace(b'"2"', b'"2",')
