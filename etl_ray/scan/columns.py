@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from etl_ray.scan.numbers import to_numbers
 from etl_ray.scan.plan import Workspace
 from etl_ray.scan.values import Value
 from etl_ray.tables.schema import NUMBER, Column, Numbers
-from etl_ray.venues.rows import Int32s, Int64s, Messages, Rows
+from etl_ray.venues.rows import SCALE, UNSCALED, Int32s, Int64s, Messages, Rows
 from etl_ray.venues.shapes import Field, Kind, Shape
 
 Values: TypeAlias = npt.NDArray[np.generic] | pa.Array
@@ -39,6 +40,8 @@ def scanned_fields(
         values, scales = workspace.values[index][k, :n_rows], workspace.scales[index][k, :n_rows]
         if field.kind == Kind.NUMBER:
             fields[field.key] = to_numbers(values, scales, numbers)
+            if field.exact:
+                fields[field.key + UNSCALED], fields[field.key + SCALE] = values.copy(), scales.copy()
         elif field.kind != Kind.ANY:
             fields[field.key] = _narrow(field, values, codes)
     row_index = np.arange(n_rows, dtype=np.int32) - events[kernel.E_FIRST_ROW].astype(np.int32)[row_event]
@@ -64,12 +67,17 @@ def strict_fields(
     for part, declared in ((3, shape.event), (4, shape.row)):
         for k, field in enumerate(declared):
             if field.kind != Kind.ANY:
-                fields[field.key] = _column(field, [row[part][k] for row in rows], code, numbers)  # type: ignore[index]
+                values: list[Value] = [row[part][k] for row in rows]  # type: ignore[index]
+                fields[field.key] = _column(field, values, code, numbers)
+                if field.exact:
+                    fields[field.key + UNSCALED], fields[field.key + SCALE] = _exact(values)
     return order[:, 0], order[:, 1], order[:, 2], fields
 
 
 def _column(field: Field, values: list[Value], code: Callable[[str], int], numbers: Numbers) -> Values:
     if field.kind == Kind.NUMBER:
+        if field.exact and numbers == "float64":
+            values = [None if value is None else float(value) for value in values]
         return pa.array(values, Column(field.key, NUMBER, "").arrow_type(numbers))
     if field.kind == Kind.TEXT:
         return pa.array(values, pa.string())
@@ -78,6 +86,18 @@ def _column(field: Field, values: list[Value], code: Callable[[str], int], numbe
     if field.kind == Kind.PRODUCT:
         return np.array([code(str(value)) for value in values], np.int32)
     return np.array(values, np.int64)
+
+
+def _exact(values: Sequence[Value]) -> tuple[Int64s, npt.NDArray[np.int8]]:
+    """Return decimals as integers and scales; null is (0, -1)."""
+    pairs = [(0, -1) if value is None else _unscaled(Decimal(value)) for value in values]
+    return np.array([value for value, _ in pairs], np.int64), np.array([scale for _, scale in pairs], np.int8)
+
+
+def _unscaled(value: Decimal) -> tuple[int, int]:
+    exponent = value.as_tuple().exponent
+    scale = max(0, -exponent) if isinstance(exponent, int) else 0
+    return int(value.scaleb(scale)), scale
 
 
 def merge_rows(

@@ -28,6 +28,7 @@ _RFC3339 = re.compile(_CLOCK % ("T", r"(?:Z|\+00:00)"))
 _GO = re.compile(_CLOCK % (" ", r" \+0000 UTC(?: m=[+-][0-9]+(?:\.[0-9]+)?)?"))
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DECIMAL_SCALE, _DECIMAL_WHOLE = 18, 20
+_EXACT_DIGITS = 18
 _EXACT = Context(prec=64)  # a number has at most 64 characters
 PLAUSIBLE_FROM_NS = (date(2010, 1, 1).toordinal() - _EPOCH_DAY) * 86_400_000_000_000
 PLAUSIBLE_TO_NS = (date(2100, 1, 1).toordinal() - _EPOCH_DAY) * 86_400_000_000_000
@@ -83,6 +84,18 @@ def _decimal(text: str) -> Decimal:
     last_place = result.adjusted() - len(result.as_tuple().digits) + 1
     if last_place < -_DECIMAL_SCALE or result.adjusted() >= _DECIMAL_WHOLE:
         raise BadValueError(f"expected a number that fits decimal128(38, 18), found {show(text)}")
+    return result
+
+
+def exact_number(value: object) -> Decimal:
+    """Read a decimal string that is not negative and has at most 18 digits, zeros at its ends not counted."""
+    number(value, signed=False, numbers="float64")
+    result = _EXACT.normalize(Decimal(str(value)))
+    if not result:
+        return Decimal(0)
+    last_place = result.adjusted() - len(result.as_tuple().digits) + 1
+    if last_place < -_EXACT_DIGITS or result.adjusted() - min(last_place, 0) >= _EXACT_DIGITS:
+        raise BadValueError(f"expected an integer below 10^18 over a power of ten up to 10^18, found {show(value)}")
     return result
 
 
@@ -157,6 +170,8 @@ def read_field(field: Field, value: object, numbers: Numbers) -> Value:
             return NULL if field.kind in (Kind.TIME, Kind.GO_TIME) else None
         found = "nothing" if value is None else '""'
         raise BadValueError(f"expected a value, found {found}")
+    if field.kind == Kind.NUMBER and field.exact:
+        return exact_number(value)
     if field.kind == Kind.NUMBER:
         return number(value, signed=field.signed, numbers=numbers)
     if field.kind in (Kind.TIME, Kind.GO_TIME):

@@ -41,8 +41,8 @@ LEVEL2 = Shape(
         # The venue sends `offer`; `ask` is accepted because its documentation has used both words.
         Field("side", Kind.CHOICE, choices=("bid", "offer", "ask")),
         Field("event_time", Kind.TIME, nullable=True),
-        _number("price_level"),
-        _number("new_quantity"),
+        Field("price_level", Kind.NUMBER, exact=True),
+        Field("new_quantity", Kind.NUMBER, exact=True),
     ),
     empty_snapshot_row=True,
 )

@@ -17,6 +17,8 @@ Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+UNSCALED, SCALE = ".unscaled", ".scale"
+"""What is added to the key of an exact number for its integer and its scale."""
 NS_PER_DAY = 86_400_000_000_000
 NULL = -(2**63)
 """What stands for null among int64 values: no time and no count of a venue is that low."""
@@ -46,7 +48,8 @@ class Rows:
     """The rows of one shape, in arrival order, as columns of equal length.
 
     `message` indexes `messages`. `fields` holds row and event fields by key: numbers and text as Arrow arrays, times
-    as int64 ns, choices as int8 codes (-1: null), products as int32 indexes into `symbols` (-1: null).
+    as int64 ns, choices as int8 codes (-1: null), products as int32 indexes into `symbols` (-1: null). An exact number
+    is there as integer and scale too: see `exact`.
     """
 
     messages: Messages
@@ -82,6 +85,10 @@ class Rows:
     def ints(self, key: str) -> Int64s:
         """Return a field as int64."""
         return self.array(key).astype(np.int64, copy=False)
+
+    def exact(self, key: str) -> tuple[Int64s, Int8s]:
+        """Return an exact number field as integers and their scales: value = integer / 10**scale; -1 where null."""
+        return self.ints(key + UNSCALED), self.array(key + SCALE).astype(np.int8, copy=False)
 
     def arrow(self, key: str) -> pa.Array:
         """Return a number or text field as an Arrow array."""

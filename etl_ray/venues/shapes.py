@@ -31,13 +31,17 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """A key of a JSON object. `choices` are the words of a CHOICE, whose value is their position."""
+    """A key of a JSON object. `choices` are the words of a CHOICE, whose value is their position.
+
+    `exact`: a NUMBER of at most 18 digits of which at most 18 are decimals, kept as an integer with a scale as well.
+    """
 
     key: str
     kind: Kind
     nullable: bool = False
     signed: bool = False
     choices: tuple[str, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)

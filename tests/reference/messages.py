@@ -14,6 +14,7 @@ from tests.reference.values import (
     is_plausible,
     read_choice,
     read_integer,
+    read_level_number,
     read_nullable_number,
     read_nullable_string,
     read_nullable_time,
@@ -192,8 +193,8 @@ class _Reader:
         return {
             "side": read_choice(source, "side", _BOOK_SIDES),
             "ts_event": read_nullable_time(source, "event_time"),
-            "price": self._number(source, "price_level"),
-            "quantity": self._number(source, "new_quantity"),
+            "price": read_level_number(source, "price_level", decimal=self.decimal),
+            "quantity": read_level_number(source, "new_quantity", decimal=self.decimal),
         }
 
     def _market_trades(self, event: Object) -> tuple[list[Row], list[str]]:

@@ -6,6 +6,7 @@ import datetime
 import math
 import re
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 from tests.reference.strict_json import Json
@@ -57,6 +58,15 @@ def read_number(source: Object, key: str, *, decimal: bool, signed: bool = False
         return _number(value, decimal, signed)
     except ValueError as error:
         raise InvalidError(key, str(error), value) from None
+
+
+def read_level_number(source: Object, key: str, *, decimal: bool) -> float | Decimal:
+    """Return a required number that is an integer below 10^18 over a power of ten of at most 18."""
+    value = read_number(source, key, decimal=decimal)
+    exact = Fraction(str(source[key]))
+    if not any(exact * 10**scale < 10**18 and (exact * 10**scale).denominator == 1 for scale in range(19)):
+        raise InvalidError(key, "at most 18 digits", source[key])
+    return value
 
 
 def read_nullable_number(source: Object, key: str, *, decimal: bool, signed: bool = False) -> float | Decimal | None:

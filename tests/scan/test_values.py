@@ -8,7 +8,17 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from etl_ray.scan.values import BadValueError, epoch_seconds, integer, number, product, read_field, show, time_ns
+from etl_ray.scan.values import (
+    BadValueError,
+    epoch_seconds,
+    exact_number,
+    integer,
+    number,
+    product,
+    read_field,
+    show,
+    time_ns,
+)
 from etl_ray.tables.schema import DECIMAL, Numbers
 from etl_ray.venues.rows import NULL
 from etl_ray.venues.shapes import Field, Kind
@@ -260,3 +270,30 @@ def test_field_is_read_as_its_kind() -> None:
 def test_message_shows_the_beginning_of_a_long_value() -> None:
     assert show("x" * 58) == "'" + "x" * 58 + "'"
     assert show("x" * 59) == "'" + "x" * 56 + "..."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "0.00",
+        "0e5",
+        "999999999999999999",
+        "1e17",
+        "0.000000000000000001",
+        "0.9999999999999999990",
+        "1234567.89e-2",
+    ],
+)
+def test_levels_are_integers_over_a_power_of_ten(text: str) -> None:
+    assert exact_number(text) == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e18", "1000000000000000000", "1e-19", "1.0000000000000000001", "10.00000000000000001"]
+)
+def test_levels_that_no_book_could_hold(text: str) -> None:
+    with pytest.raises(
+        BadValueError, match=r"expected an integer below 10\^18 over a power of ten up to 10\^18, found"
+    ):
+        exact_number(text)
