@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypeVar
 
 from tests.reference.strict_json import Json, NotJsonError, load
@@ -63,6 +64,25 @@ _STATUS_NUMBERS = ("base_increment", "quote_increment", "min_market_funds")
 _STATUS_KEYS = frozenset({"id", *_STATUS_STRINGS, *_STATUS_NUMBERS})
 
 
+@dataclass(frozen=True)
+class Level:
+    """A level of a book as it is set."""
+
+    side: str
+    price: Decimal
+    quantity: Decimal
+    ts_event: int | None
+
+
+@dataclass(frozen=True)
+class BookEvent:
+    """An event of l2_data: its levels in order, exact whatever the tables hold."""
+
+    product_id: str
+    is_snapshot: bool
+    levels: tuple[Level, ...]
+
+
 @dataclass
 class Message:
     """A valid message. `rows` lack what is the same for the whole message and the line's place."""
@@ -75,6 +95,7 @@ class Message:
     rows: list[Row] = field(default_factory=list)
     products: list[str] = field(default_factory=list)
     """What the message names, in order; the first one decides about its connection."""
+    book_events: list[BookEvent] = field(default_factory=list)
 
     @property
     def first_product(self) -> str | None:
@@ -160,6 +181,7 @@ class _Reader:
                 row["date"] = utc_date(message.ts_server or 0)
         if channel == "l2_data":
             _mark_last(message.rows)
+            message.book_events = [_book_event(event) for event in _each(source, "events", dict)]
         return message
 
     def _number(self, source: Object, key: str) -> object:
@@ -290,6 +312,20 @@ def _each(source: Object, key: str, read: Callable[[Object], Read]) -> list[Read
         except InvalidError as fault:
             raise fault.inside(f"{key}[{index}]") from None
     return values
+
+
+def _book_event(event: Object) -> BookEvent:
+    """Return a valid event with its exact numbers."""
+    levels = [
+        Level(
+            side=_BOOK_SIDES[str(level["side"])],
+            price=Decimal(str(level["price_level"])),
+            quantity=Decimal(str(level["new_quantity"])),
+            ts_event=read_nullable_time(level, "event_time"),
+        )
+        for level in _each(event, "updates", dict)
+    ]
+    return BookEvent(str(event["product_id"]), event["type"] == "snapshot", tuple(levels))
 
 
 def _mark_last(rows: list[Row]) -> None:

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from etl_ray.tables import TABLES, Numbers
 from tests.reference.connections import Connections
+from tests.reference.coverage import coverage_rows
+from tests.reference.holes import connection_rows
 from tests.reference.messages import ERROR, PRIVATE, PUBLIC, TABLE_OF, Message, Row, read_message
-from tests.reference.segments import read_segments, split_lines
+from tests.reference.recording import Recording
+from tests.reference.segments import Segment, find_segments, split_lines
 from tests.reference.strict_json import NotJsonError
 from tests.reference.values import InvalidError
 
@@ -60,6 +63,7 @@ class Reference:
     tables: dict[str, list[Row]]
     counts: Counts
     numbers: Numbers
+    recording: Recording
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,16 @@ def reference(
             raise ValueError(f"unknown channels {sorted(unknown)}")
     delivered = None if products is None else frozenset(_delivered(product) for product in products)
     run = _Run(Selection(channels, delivered, start_ns, end_ns), numbers, max_line_bytes)
-    for identity, raw in read_segments(paths):
-        run.counts.bytes += len(raw)
-        for number, offset, line in split_lines(raw):
-            run.add_line(identity, number, offset, line)
+    for segment in find_segments(paths):
+        run.add_segment(segment)
+    run.recording.finish()
+    run.tables |= {name: rows for name, rows in run.tables_of_the_recording().items() if name in TABLES}
     run.tables["instruments"].sort(key=lambda row: (row["segment"], row["line"], row["product_id"]))
     for name, rows in run.tables.items():
         for row in rows:
             if row.keys() != set(TABLES[name].names):
                 raise AssertionError(f"{name}: wrong columns {sorted(row.keys() ^ set(TABLES[name].names))}")
-    return Reference(run.tables, run.counts, numbers)
+    return Reference(run.tables, run.counts, numbers, run.recording)
 
 
 def _delivered(product: str) -> str:
@@ -131,15 +135,36 @@ class _Run:
         self.tables: dict[str, list[Row]] = {name: [] for name in TABLES}
         self.counts = Counts()
         self.connections = Connections()
+        self.recording = Recording()
         self.terms: dict[object, tuple[object, ...]] = {}
+
+    def add_segment(self, segment: Segment) -> None:
+        """Add all lines of a segment."""
+        self.counts.bytes += len(segment.raw)
+        if segment.is_damaged:
+            self.recording.damaged.append(segment.identity)
+        for number, offset, line in split_lines(segment.raw):
+            self.add_line(segment.identity, number, offset, line)
+
+    def tables_of_the_recording(self) -> dict[str, list[Row]]:
+        """Return the rows of the tables that only its end tells."""
+        selected = {TABLE_OF[name] for name in PUBLIC if self.selection.has_channel(name)}
+        rows = [
+            row
+            for row in coverage_rows(self.recording)
+            if row["channel"] in selected and self.selection.has_product(row["product_id"])
+        ]
+        return {"connections": connection_rows(self.recording), "coverage": rows}
 
     def add_line(self, segment: str, number: int, offset: int, line: bytes) -> None:
         """Count a line and add its rows."""
         self.counts.lines += 1
+        self.recording.add_line(segment, number)
         if len(line) > self.max_line_bytes:
             self.counts.rejected += 1
             seen = _reject(segment, number, offset, line[:_MAX_RAW_BYTES], "too long")
             self.tables["rejects"].append(seen | {"raw": None} | _extent(line))
+            self.recording.rejected.append((segment, number))
             return
         if not line.strip(b" \t\r"):
             self.counts.blank += 1
@@ -149,6 +174,7 @@ class _Run:
         except (NotJsonError, InvalidError) as error:
             self.counts.rejected += 1
             self.tables["rejects"].append(_reject(segment, number, offset, line, str(error)))
+            self.recording.rejected.append((segment, number))
             return
         self.counts.messages[message.channel] += 1
         self.counts.unknown_keys += message.unknown_keys
@@ -159,6 +185,7 @@ class _Run:
         if message.sequence_num is not None:
             place = f"{segment}:{number}"
             connection_id = self.connections.assign(message.sequence_num, message.first_product, place)
+            self.recording.add_message(message, (segment, number), connection_id)
         changes = self._new_terms(message) if message.channel == "status" else []
         if message.channel in PRIVATE or not self.selection.has_channel(message.channel):
             self.counts.ignored += 1

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
+import zstandard
 
 _SUFFIXES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 _MARK = b"\xef\xbb\xbf"
 
 
-def read_segments(paths: Iterable[Path]) -> list[tuple[str, bytes]]:
-    """Return (identity, unpacked bytes) of all segments, in arrival order; directories are searched recursively."""
-    segments: dict[str, tuple[Path, bytes]] = {}
+@dataclass(frozen=True)
+class Segment:
+    """What can be read of a segment; `is_damaged` if that ended early."""
+
+    identity: str
+    raw: bytes
+    is_damaged: bool
+
+
+def find_segments(paths: Iterable[Path]) -> list[Segment]:
+    """Return all segments, in arrival order; directories are searched recursively."""
+    segments: dict[str, tuple[Path, Segment]] = {}
     for path in _files(paths):
         identity = path.name.removesuffix(".gz").removesuffix(".zst")
         if identity in segments:
             raise ValueError(f"two files of one identity {identity!r}: {segments[identity][0]} and {path}")
-        segments[identity] = path, _unpack(path)
-    return [(identity, segments[identity][1]) for identity in sorted(segments)]
+        raw, is_whole = _unpack(path)
+        segments[identity] = path, Segment(identity, raw, is_damaged=not is_whole)
+    return [segments[identity][1] for identity in sorted(segments)]
+
+
+def read_segments(paths: Iterable[Path]) -> list[tuple[str, bytes]]:
+    """Return (identity, unpacked bytes) of all segments, in arrival order."""
+    return [(segment.identity, segment.raw) for segment in find_segments(paths)]
 
 
 def split_lines(raw: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -45,12 +61,17 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def _unpack(path: Path) -> bytes:
+def _unpack(path: Path) -> tuple[bytes, bool]:
+    """Return what can be unpacked of a file, and whether that is all."""
     packed = path.read_bytes()
-    if path.suffix == ".gz":
-        return gzip.decompress(packed)
-    if path.suffix == ".zst":
-        with pa.input_stream(pa.BufferReader(packed), compression="zstd") as stream:
-            unpacked: bytes = stream.read()
-        return unpacked
-    return packed
+    unpacked = b""
+    while packed and path.suffix in (".gz", ".zst"):
+        member = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else zstandard.ZstdDecompressor().decompressobj()
+        try:
+            unpacked += member.decompress(packed)
+        except (zlib.error, zstandard.ZstdError) as error:
+            raise ValueError(f"{path}: this reference reads what is cut, not what is changed: {error}") from None
+        if not member.eof:
+            return unpacked, False
+        packed = member.unused_data
+    return unpacked or packed, True
