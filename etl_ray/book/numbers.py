@@ -32,7 +32,8 @@ def to_float64(values: Int64s, scale: int) -> Float64s:
 def _large_to_float64(values: Int64s, scale: int) -> Float64s:
     """Divide in 64 bits of mantissa, where the machine has them, and leave what that cannot decide to decimals."""
     wide = values.astype(np.longdouble) / np.longdouble(10**scale)
-    floats = np.asarray(wide, np.float64)
+    floats = np.empty(len(values))
+    floats[:] = wide
     # Rounded twice, a value goes astray only if the first time put it halfway between two floats.
     distance, gap = np.abs(wide - floats), np.spacing(np.abs(floats)).astype(np.longdouble)
     unsure = (distance == gap / 2) | (distance == gap / 4)
