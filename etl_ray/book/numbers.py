@@ -44,7 +44,8 @@ def _large_to_float64(values: Int64s, scale: int) -> Float64s:
 
 def sum_to_float64(high: Int64s, low: Int64s) -> Float64s:
     """Return high * 2**32 + low, correctly rounded if both are below 2**53: one addition of two exact floats."""
-    total: Float64s = high * 2.0**32 + low
+    total: Float64s = np.multiply(high, 2.0**32)
+    total += low
     return total
 
 
