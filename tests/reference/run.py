@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from etl_ray.tables import TABLES, Numbers
+from tests.reference.books import book_rows, crossings
 from tests.reference.connections import Connections
 from tests.reference.coverage import coverage_rows
 from tests.reference.holes import connection_rows
@@ -64,6 +65,8 @@ class Reference:
     counts: Counts
     numbers: Numbers
     recording: Recording
+    connections: list[Row]
+    coverage: list[Row]
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,13 @@ def reference(
     end_ns: int | None = None,
     numbers: Numbers = "float64",
     max_line_bytes: int = 64_000_000,
+    trusts_beat: bool = False,
+    has_books: bool = False,
 ) -> Reference:
-    """Return what a run over `paths` must write; `channels` are wire names and "errors"."""
+    """Return what a run over `paths` must write; `channels` are wire names and "errors".
+
+    With `has_books` crossed books count in the coverage.
+    """
     if channels is not None:
         channels = frozenset(channels)
         unknown = channels - {*PUBLIC, "errors"}
@@ -112,13 +120,16 @@ def reference(
     for segment in find_segments(paths):
         run.add_segment(segment)
     run.recording.finish()
-    run.tables |= {name: rows for name, rows in run.tables_of_the_recording().items() if name in TABLES}
+    connections = connection_rows(run.recording)
+    coverage = run.coverage_rows(trusts_beat=trusts_beat, has_books=has_books)
+    of_recording = {"connections": connections, "coverage": coverage}
+    run.tables |= {name: rows for name, rows in of_recording.items() if name in TABLES}
     run.tables["instruments"].sort(key=lambda row: (row["segment"], row["line"], row["product_id"]))
     for name, rows in run.tables.items():
         for row in rows:
             if row.keys() != set(TABLES[name].names):
                 raise AssertionError(f"{name}: wrong columns {sorted(row.keys() ^ set(TABLES[name].names))}")
-    return Reference(run.tables, run.counts, numbers, run.recording)
+    return Reference(run.tables, run.counts, numbers, run.recording, connections, coverage)
 
 
 def _delivered(product: str) -> str:
@@ -146,15 +157,15 @@ class _Run:
         for number, offset, line in split_lines(segment.raw):
             self.add_line(segment.identity, number, offset, line)
 
-    def tables_of_the_recording(self) -> dict[str, list[Row]]:
-        """Return the rows of the tables that only its end tells."""
+    def coverage_rows(self, *, trusts_beat: bool, has_books: bool) -> list[Row]:
+        """Return the rows of `coverage`, which only the end of the recording tells."""
+        crossed = crossings(self.recording, book_rows(self.recording, trusts_beat=trusts_beat)) if has_books else []
         selected = {TABLE_OF[name] for name in PUBLIC if self.selection.has_channel(name)}
-        rows = [
+        return [
             row
-            for row in coverage_rows(self.recording)
+            for row in coverage_rows(self.recording, trusts_beat=trusts_beat, crossings=crossed)
             if row["channel"] in selected and self.selection.has_product(row["product_id"])
         ]
-        return {"connections": connection_rows(self.recording), "coverage": rows}
 
     def add_line(self, segment: str, number: int, offset: int, line: bytes) -> None:
         """Count a line and add its rows."""

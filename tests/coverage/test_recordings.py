@@ -1,0 +1,48 @@
+"""Recordings by hand: what is known of each place of them, written beside them by someone who thought about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.coverage.notation import Row, Written, read
+from tests.reference import reference
+from tests.reference.books import book_rows
+
+RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.txt"))
+
+
+@pytest.fixture(params=RECORDINGS, ids=lambda path: path.stem)
+def written(request: pytest.FixtureRequest, input_dir: Path) -> Written:
+    """Each recording, saved to `input_dir`."""
+    recording = read(request.param)
+    recording.save(input_dir)
+    return recording
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(RECORDINGS) >= 20
+
+
+def test_the_reference_finds_what_is_expected(written: Written, input_dir: Path) -> None:
+    truth = reference([input_dir], trusts_beat=written.trust_beat, has_books=True)
+    assert_as_written(truth.connections, truth.coverage, written)
+    published: dict[str, list[tuple[tuple[str, int], str]]] = {}
+    for row in book_rows(truth.recording, trusts_beat=written.trust_beat):
+        published.setdefault(row.product_id, []).append((row.place, row.state))
+    assert published == written.book
+
+
+def assert_as_written(connections: list[Row], coverage: list[Row], written: Written) -> None:
+    """Raise AssertionError if a row is not as expected; the lines are easier to read than the rows."""
+    found, expected = (tuple(_shown(row) for row in rows) for rows in (coverage, written.coverage))
+    assert found == expected
+    assert coverage == written.coverage
+    assert connections == written.connections
+
+
+def _shown(row: Row) -> str:
+    start, end = (f"{row[f'segment_{edge}']}:{row[f'line_{edge}']}".split("_")[-1] for edge in ("start", "end"))
+    words = (row["channel"], row["product_id"], start, end, row["state"], row["cause"], row["connection_id"])
+    return " ".join(str(word) for word in words)

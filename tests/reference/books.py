@@ -1,0 +1,211 @@
+"""The book after every message, and its state as it could be known then: State of a book in semantics.md.
+
+Books are dicts of exact decimals, and every message looks at everything again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tests.reference.coverage import STATES, Crossing
+from tests.reference.holes import Hole, find_holes
+from tests.reference.messages import BookEvent, Row
+from tests.reference.recording import Heard, Place, Recording
+from tests.reference.values import NS_PER_SECOND, utc_date
+
+_ALIVE_NS = 3 * NS_PER_SECOND
+
+Levels = tuple[tuple[Decimal, Decimal], ...]
+"""Price and quantity, best first."""
+
+
+@dataclass
+class Book:
+    """The book of one product on one connection."""
+
+    connection: str
+    began: int
+    """Position of the connection's first message."""
+    first: Heard
+    """First message of the product."""
+    bids: dict[Decimal, Decimal] = field(default_factory=dict)
+    asks: dict[Decimal, Decimal] = field(default_factory=dict)
+    snapshot_at: int | None = None
+    """Position of its latest snapshot."""
+    ts_align: int = 0
+
+    def apply(self, event: BookEvent) -> None:
+        """Set the levels of an event; a snapshot replaces the whole book."""
+        if event.is_snapshot:
+            self.bids, self.asks = {}, {}
+        for level in event.levels:
+            side = self.bids if level.side == "bid" else self.asks
+            if level.quantity == 0:
+                side.pop(level.price, None)
+            else:
+                side[level.price] = level.quantity
+
+    def levels(self) -> tuple[Levels, Levels]:
+        """Return bids and asks."""
+        return tuple(sorted(self.bids.items(), reverse=True)), tuple(sorted(self.asks.items()))
+
+    def is_crossed(self) -> bool:
+        """Say whether the best bid is above the best ask."""
+        return bool(self.bids and self.asks) and max(self.bids) > min(self.asks)
+
+    def state(self, position: int, holes: list[Hole], *, trusts_beat: bool) -> str:
+        """Return what can be known of it when the message at `position` has arrived."""
+        if self.snapshot_at is None:
+            return "no_snapshot"
+        states = ["suspect" if self.is_crossed() else "verified"]
+        for hole in holes:
+            if self.snapshot_at < hole.behind.position <= position:
+                is_explained = hole.explained_at is not None and hole.explained_at <= position
+                guessed = "verified" if trusts_beat or not hole.is_on_beat else "unverifiable"
+                states.append(guessed if is_explained else "suspect")
+        return max(states, key=STATES.index)
+
+
+@dataclass(frozen=True)
+class BookRow:
+    """A published book after a message."""
+
+    product_id: str
+    heard: Heard
+    state: str
+    bids: Levels
+    asks: Levels
+    ts_event: int | None
+    ts_align: int
+    n_updates: int
+    is_snapshot: bool
+
+    @property
+    def place(self) -> Place:
+        return self.heard.place
+
+    @property
+    def is_crossed(self) -> bool:
+        return bool(self.bids and self.asks) and self.bids[0][0] > self.asks[0][0]
+
+    def as_dict(self, depth: int) -> Row:
+        """Return it as a row of `book`."""
+        message = self.heard.message
+        row: Row = {
+            "product_id": self.product_id,
+            "date": utc_date(self.heard.ts_server or 0),
+            "ts_event": self.ts_event,
+            "ts_server": message.ts_server,
+            "ts_capture": message.ts_capture,
+            "ts_align": self.ts_align,
+            "ts_available": message.ts_server if message.ts_capture is None else message.ts_capture,
+            "sequence_num": message.sequence_num,
+            "book_state": self.state,
+            "crossed": self.is_crossed,
+            "locked": bool(self.bids and self.asks) and self.bids[0][0] == self.asks[0][0],
+            "n_updates": self.n_updates,
+            "is_snapshot": self.is_snapshot,
+            "connection_id": self.heard.connection,
+            "segment": self.place[0],
+            "line": self.place[1],
+        }
+        for side, levels in (("bid", self.bids), ("ask", self.asks)):
+            for level in range(depth):
+                price, size = levels[level] if level < len(levels) else (None, None)
+                row[f"{side}_price_{level}"], row[f"{side}_size_{level}"] = price, size
+        return row
+
+
+def book_rows(recording: Recording, *, trusts_beat: bool = False) -> list[BookRow]:
+    """Return the rows of all published books, in arrival order, products of a message in the order of its events."""
+    return _Books(recording, trusts_beat=trusts_beat).rows()
+
+
+def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
+    """Return where published books are crossed: to the next row of the product."""
+    of_products = defaultdict(list)
+    for row in rows:
+        of_products[row.product_id].append(row)
+    found = []
+    for product_id, mine in of_products.items():
+        ends = [row.heard.position for row in mine[1:]] + [len(recording.messages)]
+        for row, end in zip(mine, ends, strict=True):
+            if row.is_crossed:
+                found.append(Crossing(product_id, row.heard.connection, row.heard.position, end))
+    return found
+
+
+class _Books:
+    def __init__(self, recording: Recording, *, trusts_beat: bool) -> None:
+        self._recording = recording
+        self._trusts_beat = trusts_beat
+        self._holes = find_holes(recording)
+        self._began = {name: messages[0].position for name, messages in recording.connections.items()}
+        self._latest: dict[str, Heard] = {}
+        self._books: dict[str, dict[str, Book]] = defaultdict(dict)  # by product, by connection
+
+    def rows(self) -> list[BookRow]:
+        rows = []
+        for heard in self._recording.messages:
+            self._latest[heard.connection] = heard
+            events: dict[str, list[BookEvent]] = defaultdict(list)
+            for event in heard.message.book_events:
+                if event.levels or event.is_snapshot:
+                    events[event.product_id].append(event)
+            for product_id, mine in events.items():
+                row = self._apply(heard, product_id, mine)
+                if self._is_published(heard, self._books[product_id]):
+                    rows.append(row)
+        return rows
+
+    def _apply(self, heard: Heard, product_id: str, events: list[BookEvent]) -> BookRow:
+        books = self._books[product_id]
+        if heard.connection not in books:
+            books[heard.connection] = Book(heard.connection, self._began[heard.connection], heard)
+        book = books[heard.connection]
+        is_snapshot = any(event.is_snapshot for event in events)
+        for event in events:
+            book.apply(event)
+        if is_snapshot:
+            book.snapshot_at = heard.position
+        times = [level.ts_event for event in events for level in event.levels if level.ts_event is not None]
+        ts_event = max(times, default=None)
+        ts_server = heard.message.ts_server
+        assert ts_server is not None  # book events are never private
+        book.ts_align = max(book.ts_align, ts_server if ts_event is None else ts_event)
+        bids, asks = book.levels()
+        return BookRow(
+            product_id=product_id,
+            heard=heard,
+            state=self._state(book, heard),
+            bids=bids,
+            asks=asks,
+            ts_event=ts_event,
+            ts_align=book.ts_align,
+            n_updates=sum(len(event.levels) for event in events),
+            is_snapshot=is_snapshot,
+        )
+
+    def _state(self, book: Book, heard: Heard) -> str:
+        holes = self._holes[book.connection]
+        return book.state(heard.position, holes, trusts_beat=self._trusts_beat)
+
+    def _is_published(self, heard: Heard, books: dict[str, Book]) -> bool:
+        """Say whether the connection of a message, which has been applied, is the one that is published at it."""
+        mine = books[heard.connection]
+        alive = [book for book in books.values() if book is mine or self._is_alive(book, heard)]
+        if mine.first is heard:
+            others = [book for book in alive if book is not mine]
+            is_better = mine.snapshot_at is not None and all(self._state(one, heard) != "verified" for one in others)
+            return is_better or not others
+        newest = max(books.values(), key=lambda book: book.began)
+        candidates = [book for book in alive if self._latest[book.connection].position >= newest.first.position]
+        best = min(candidates, key=lambda book: (STATES.index(self._state(book, heard)), book.began))
+        return best is mine
+
+    def _is_alive(self, book: Book, heard: Heard) -> bool:
+        latest = self._latest[book.connection]
+        assert latest.ts_server is not None and heard.ts_server is not None
+        return heard.ts_server - latest.ts_server <= _ALIVE_NS
