@@ -51,6 +51,11 @@ class NetDelta:
         return cls._frozen(True, *checked_rows(side, price, quantity))
 
     @classmethod
+    def stored(cls, is_reset: bool, side: npt.ArrayLike, price: npt.ArrayLike, quantity: npt.ArrayLike) -> NetDelta:
+        """Return the change that has these fields, as they were taken from another one."""
+        return cls._frozen(is_reset, *checked_rows(side, price, quantity))
+
+    @classmethod
     def _frozen(cls, is_reset: bool, side: Int8s, price: Int64s, quantity: Int64s) -> NetDelta:
         return cls(bool(is_reset), frozen(side, np.int8), frozen(price, np.int64), frozen(quantity, np.int64))
 

@@ -106,16 +106,15 @@ class Replay:
 
     def _rank(self, start: NetDelta, side: npt.NDArray[np.int8], price: Int64s) -> tuple[Int32s, Int32s]:
         """Find all prices, and the slot of each row of the updates and of the start."""
-        nothing = np.empty(0, np.int64)
         start_slots = np.empty(len(start), np.int32)
         slots = self._ladder.room("slots", (len(side),), np.int32)
-        table = (nothing, np.empty(0, np.int32), nothing, 0)
-        table = kernel.number_prices(start.side, start.price, *table, start_slots)
-        _, _, distinct, n = kernel.number_prices(side, price, *table, slots)
-        order = np.argsort(distinct[:n])
+        table, n = kernel.number_prices(start.side, start.price, np.empty(0, np.int64), 0, start_slots)
+        table, n = kernel.number_prices(side, price, table, n, slots)
+        prices = kernel.numbered(table, n)
+        order = np.argsort(prices)
         rank = np.empty(n, np.int32)
         rank[order] = np.arange(n, dtype=np.int32)
-        self._prices: Int64s = distinct[:n][order]
+        self._prices: Int64s = prices[order]
         self._size = max(_SMALLEST_SIDE, 1 << (n - 1).bit_length())
         kernel.numbers_to_slots(start.side, start_slots, rank, self._size)
         kernel.numbers_to_slots(side, slots, rank, self._size)
