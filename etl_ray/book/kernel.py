@@ -262,7 +262,7 @@ def merge(side_1, price_1, quantity_1, side_2, price_2, quantity_2, keep_zeros):
 
 @njit(**FLAGS)
 def note_prices(side, price, first, table, bits, n, ids):
-    """Number prices from row `first` on with a table of n prices; as `note_quantities`."""
+    """Give numbers to prices from row `first` on with a table of n prices; otherwise as `note_quantities`."""
     for i in range(first, side.size):
         if side[i] == CLEAR:
             ids[i] = -1

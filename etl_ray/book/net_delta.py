@@ -20,7 +20,7 @@ class NetDelta:
     """The last quantity of each level that rows name, behind their last CLEAR if they have one (`is_reset`).
 
     Sorted by side (BID, ASK), then price; each level stands once. A quantity of 0 removes the level; with `is_reset`
-    there are none, and the delta is a full book. Arrays are read-only.
+    there are none, and the delta is a full book. Arrays are read-only; the constructor takes sorted ones as they are.
     """
 
     is_reset: bool
@@ -28,12 +28,18 @@ class NetDelta:
     price: Int64s
     quantity: Int64s
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_reset", bool(self.is_reset))
+        object.__setattr__(self, "side", frozen(self.side, np.int8))
+        object.__setattr__(self, "price", frozen(self.price, np.int64))
+        object.__setattr__(self, "quantity", frozen(self.quantity, np.int64))
+
     @classmethod
     def of(cls, side: npt.ArrayLike, price: npt.ArrayLike, quantity: npt.ArrayLike) -> NetDelta:
         """Return the net change of rows (see `Updates`); raises ValueError for a row that is none."""
         rows = checked_rows(side, price, quantity)
         is_reset, keys, last = kernel.last_quantities(*rows)
-        return cls._frozen(is_reset, *kernel.sorted_levels(keys, last, np.argsort(keys), not is_reset))
+        return cls(is_reset, *kernel.sorted_levels(keys, last, np.argsort(keys), not is_reset))
 
     @classmethod
     def empty(cls) -> NetDelta:
@@ -48,16 +54,12 @@ class NetDelta:
     @classmethod
     def full(cls, side: npt.ArrayLike, price: npt.ArrayLike, quantity: npt.ArrayLike) -> NetDelta:
         """Return the full book of levels that are sorted, distinct and not empty."""
-        return cls._frozen(True, *checked_rows(side, price, quantity))
+        return cls(True, *checked_rows(side, price, quantity))
 
     @classmethod
     def stored(cls, is_reset: bool, side: npt.ArrayLike, price: npt.ArrayLike, quantity: npt.ArrayLike) -> NetDelta:
         """Return the change that has these fields, as they were taken from another one."""
-        return cls._frozen(is_reset, *checked_rows(side, price, quantity))
-
-    @classmethod
-    def _frozen(cls, is_reset: bool, side: Int8s, price: Int64s, quantity: Int64s) -> NetDelta:
-        return cls(bool(is_reset), frozen(side, np.int8), frozen(price, np.int64), frozen(quantity, np.int64))
+        return cls(is_reset, *checked_rows(side, price, quantity))
 
     def __len__(self) -> int:
         """Return the number of levels."""
@@ -83,20 +85,20 @@ class NetDelta:
         if len(later) == 0:
             return self
         merged = kernel.merge(*self._rows(), *later._rows(), not self.is_reset)
-        return self._frozen(self.is_reset, *merged)
+        return NetDelta(self.is_reset, *merged)
 
     def apply(self, book: NetDelta) -> NetDelta:
         """Return the full book that `book` becomes; what an incomplete `book` does not name is taken as absent."""
         if self.is_reset:
             return self
-        return self._frozen(True, *kernel.merge(*book._rows(), *self._rows(), False))
+        return NetDelta(True, *kernel.merge(*book._rows(), *self._rows(), False))
 
     def rescaled(self, price_factor: int, quantity_factor: int) -> NetDelta:
         """Return the same change at finer scales: both factors are powers of ten.
 
         Raises OverflowError for a value that does not fit into 64 bits then (a price: into 62).
         """
-        return self._frozen(
+        return NetDelta(
             self.is_reset,
             self.side,
             _times(self.price, price_factor, MAX_PRICE, "price"),
@@ -145,5 +147,5 @@ def _times(values: Int64s, factor: int, largest: int, name: str) -> Int64s:
 
 
 _NOTHING = (np.empty(0, np.int8), np.empty(0, np.int64), np.empty(0, np.int64))
-_EMPTY = NetDelta._frozen(False, *_NOTHING)
-_EMPTY_BOOK = NetDelta._frozen(True, *_NOTHING)
+_EMPTY = NetDelta(False, *_NOTHING)
+_EMPTY_BOOK = NetDelta(True, *_NOTHING)
