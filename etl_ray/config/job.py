@@ -11,8 +11,9 @@ from typing import Literal
 from urllib.parse import quote
 
 import yaml
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from etl_ray.config.books import OPTIONS, Level2Options, NoOptions, TickerOptions
 from etl_ray.config.sections import (
     ChannelConfig,
     ConfigRefusedError,
@@ -21,6 +22,7 @@ from etl_ray.config.sections import (
     Section,
     StagingConfig,
     Text,
+    describe,
     expected,
     problem,
     suggest,
@@ -34,13 +36,15 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 """Version of the output's layout; part of the semantic hash, so that a new layout redoes what an old one wrote."""
 
-CHANNELS = tuple(name for name in TABLES if name not in ("rejects", "instruments"))
+DERIVED = ("rejects", "instruments", "book", "book_checkpoints", "connections", "coverage")
+"""Tables that are no channel's own."""
+
+CHANNELS = tuple(name for name in TABLES if name not in DERIVED)
 """Channels by the name of their table, in table order."""
 
 CHANNEL_ALIASES = {"l2_data": "level2", "ticker_batch": "ticker"}
 """Names that the wire gives to a channel and its table does not."""
 
-_OPTIONS: dict[str, dict[str, bool]] = {"ticker": {"include_batch": True}}
 _OWN_USDC_PRODUCTS = ("USDT-USDC", "EURC-USDC")  # all other -USDC products are delivered as -USD
 _MAX_PRODUCT_BYTES = 200
 # The venue's times are plausible in between; a number outside was meant in another unit than ns.
@@ -87,8 +91,9 @@ class JobConfig(Section):
             if isinstance(channel, ChannelConfig):
                 options = channel.processor_options
             for option in options if isinstance(options, Mapping) else ():
-                if option not in _OPTIONS.get(name, {}):
-                    near = suggest(str(option), tuple(_OPTIONS.get(name, {})))
+                known = tuple(OPTIONS.get(name, NoOptions).model_fields)
+                if option not in known:
+                    near = suggest(str(option), known)
                     text = f"channel {name} has no such processor option; {near}"
                     raise problem(text, key=f"{name}.processor_options.{option}")
         return channels
@@ -135,7 +140,17 @@ class JobConfig(Section):
     @property
     def include_ticker_batch(self) -> bool:
         """Whether ticker_batch messages become rows of `ticker`; if not they are ignored."""
-        return self.channels["ticker"].processor_options["include_batch"]
+        return TickerOptions.model_validate(self.channels["ticker"].processor_options).include_batch
+
+    @property
+    def level2(self) -> Level2Options:
+        """Whether and how books are rebuilt."""
+        return Level2Options.model_validate(self.channels["level2"].processor_options)
+
+    @property
+    def has_books(self) -> bool:
+        """Whether this run rebuilds books."""
+        return self.channels["level2"].enabled and self.level2.reconstruct_lob
 
     def enabled_channels(self) -> tuple[str, ...]:
         """Return the names of the enabled channels, in table order."""
@@ -210,8 +225,19 @@ def _effective_channel(name: str, channel: ChannelConfig) -> ChannelConfig:
     if len(set(cols)) != len(cols) or not set(cols) <= set(allowed):
         text = f"some of {', '.join(allowed)}, each once"
         raise expected(text, list(cols), key=f"{name}.partition_cols")
-    options = _OPTIONS.get(name, {}) | channel.processor_options
+    options = _effective_options(name, channel.processor_options)
     return channel.model_copy(update={"partition_cols": cols, "processor_options": options})
+
+
+def _effective_options(name: str, options: dict[str, object]) -> dict[str, object]:
+    """Return all options of a channel's processor; refuse what is not of their type."""
+    model = OPTIONS.get(name, NoOptions)
+    try:
+        return model.model_validate(options).model_dump(mode="json")
+    except ValidationError as error:
+        key, message = describe(model, error.errors(include_url=False)[0])
+        dotted = ".".join(str(part) for part in (name, "processor_options", *key))
+        raise problem(message.partition(": ")[2], key=dotted) from None
 
 
 def _delivered_product(product: str) -> str:

@@ -67,6 +67,7 @@ _EXPECTATIONS = {
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "a number from {ge} on",
     "int_type": "a whole number",
+    "less_than_equal": "a number up to {le}",
     "literal_error": "{expected}",
     "model_type": "keys with values",
     "string_pattern_mismatch": "an import path such as package.module:Class",
@@ -78,7 +79,7 @@ _EXPECTATIONS = {
 """What a value should have been, by the kind of pydantic's error."""
 
 
-def _describe(model: type[BaseModel], error: ErrorDetails) -> tuple[KeyPath, str]:
+def describe(model: type[BaseModel], error: ErrorDetails) -> tuple[KeyPath, str]:
     """Return the key path and the message of one of pydantic's errors in `model`."""
     kind, context = error["type"], error.get("ctx", {})
     path: KeyPath = (*error["loc"], *(part for part in str(context.get("key", "")).split(".") if part))
@@ -119,7 +120,7 @@ class Section(BaseModel):
             return handler(data)
         except ValidationError as error:
             parts = [part for part in error.errors(include_url=False) if part["type"] != "default_factory_not_called"]
-            raise ConfigRefusedError(tuple(_describe(cls, part) for part in parts)) from None
+            raise ConfigRefusedError(tuple(describe(cls, part) for part in parts)) from None
         finally:
             _nested.reset(token)
 
@@ -157,7 +158,7 @@ class ChannelConfig(Section):
 
     enabled: bool = True
     partition_cols: Names | None = None
-    processor_options: dict[str, bool] = Field(default_factory=dict)
+    processor_options: dict[str, object] = Field(default_factory=dict)
     processors: Annotated[tuple[ProcessorConfig, ...], Strict(False)] = ()
 
     @field_validator("processors", mode="before")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from etl_ray import storage
+from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.receipts import Counts, Receipt
-from etl_ray.orchestrators.stitch import Stitched
 from etl_ray.readers.segments import Unit
 
 
@@ -20,7 +20,7 @@ def damaged(units: Iterable[Unit], receipts: Iterable[Receipt]) -> tuple[str, ..
 
 
 def findings(
-    units: Iterable[Unit], receipts: Mapping[str, Receipt], counts: Counts, found: Stitched
+    units: Iterable[Unit], receipts: Mapping[str, Receipt], counts: Counts, timeline: Timeline
 ) -> tuple[str, ...]:
     """Return what --strict objects to."""
     told = []
@@ -31,11 +31,20 @@ def findings(
             f"{counts.rejects:,} lines were rejected, the first in {first_reject(units, receipts)}; "
             "the table rejects says where each is and why"
         )
-    if found.holes:
-        told.append(f"sequence numbers have {found.holes:,} holes, where {found.missing:,} messages are missing")
+    holes = [hole for record in timeline.connections for hole in record.holes.found if hole.kind != "explained"]
+    if holes:
+        missing = sum(hole.missing for hole in holes)
+        told.append(
+            f"sequence numbers have {_counted(len(holes), 'hole')}, where {_counted(missing, 'message')} are missing; "
+            "the tables connections and coverage say where"
+        )
     if counts.unknown_keys:
         told.append(f"{counts.unknown_keys:,} keys were not known and dropped")
     return tuple(told)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def first_reject(units: Iterable[Unit], receipts: Mapping[str, Receipt]) -> str:

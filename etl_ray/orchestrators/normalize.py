@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.numbered import NumberedWriter
 from etl_ray.orchestrators.receipts import Counts, FirstReject, Receipt
 from etl_ray.orchestrators.selection import Selection, Sorted, select_rows, sort_messages
+from etl_ray.orchestrators.staged_books import BookStager
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, StagedWriter
 from etl_ray.readers.blocks import Block, BlockBuffer, LongLine, read_blocks
 from etl_ray.readers.segments import Unit
@@ -22,12 +23,16 @@ from etl_ray.scan import LineParser, Parsed
 from etl_ray.scan.outcomes import error_columns, reject_columns
 from etl_ray.tables import Numbers
 from etl_ray.venues import VENUES
+from etl_ray.venues.rows import Rows
 from etl_ray.venues.shapes import Kind, Shape
 
 
 @dataclass(frozen=True)
 class NormalizeOptions:
-    """How units are normalized. `tables` are the tables to write, `staging` is the URL below which pieces go."""
+    """How units are normalized. `tables` are the tables to write, `staging` is the URL below which pieces go.
+
+    `books`: stage what books are rebuilt from.
+    """
 
     venue: str
     tables: tuple[str, ...]
@@ -37,6 +42,7 @@ class NormalizeOptions:
     block_bytes: int
     max_line_bytes: int
     staging: str
+    books: bool
 
 
 class Normalizer:
@@ -60,15 +66,17 @@ class Normalizer:
         with (
             StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer,
             NumberedWriter(options.staging, unit.name) as numbered,
+            BookStager(options.staging, unit.name) as books,
         ):
             try:
                 for block in blocks:
                     for parsed in self._parse(block):
-                        account.add(parsed, self._write(parsed, unit, writer=writer, numbered=numbered))
+                        account.add(parsed, self._write(parsed, unit, writer=writer, numbered=numbered, books=books))
             except SegmentError as error:
                 damage = str(error)
             files = writer.finish()
             numbers = numbered.finish(self._parser.symbols)
+            book = books.finish() if options.books else None
         receipt = Receipt(
             unit=unit.name,
             counts=account.counts + Counts(bytes=_unpacked_bytes(unit, blocks.end)),
@@ -77,6 +85,7 @@ class Normalizer:
             files=files,
             damage=damage,
             first_reject=account.first_reject,
+            book=book,
         )
         receipt.counts.check(unit.name)
         storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt), durable=False)
@@ -94,7 +103,9 @@ class Normalizer:
             )
         )
 
-    def _write(self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, numbered: NumberedWriter) -> Sorted:
+    def _write(
+        self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, numbered: NumberedWriter, books: BookStager
+    ) -> Sorted:
         """Stage what is selected of a stretch of lines; return what became of its messages."""
         options = self._options
         sorted_messages = sort_messages(parsed, options.selection, self._venue)
@@ -103,6 +114,8 @@ class Normalizer:
             rows = parsed.rows.get(shape.table)
             if rows is None:
                 continue
+            if options.books and shape.table == "level2":
+                self._stage_books(rows, parsed, before, books)
             assemble = self._venue.assemble[shape.table]
             if shape.table == "status" and "instruments" in options.tables:
                 writer.write("instruments", {**assemble(rows), MESSAGE_INDEX: pa.array(before + rows.message)})
@@ -117,6 +130,14 @@ class Normalizer:
         if parsed.rejects:
             writer.write("rejects", reject_columns(parsed.rejects, date))
         return sorted_messages
+
+    def _stage_books(self, rows: Rows, parsed: Parsed, before: int, books: BookStager) -> None:
+        """Stage the books of the selected products, whatever range and channels are: these limit rows only."""
+        everything = replace(self._options.selection, start_ns=None, end_ns=None)
+        wanted = np.ones(len(parsed.messages), np.bool_)
+        rows = select_rows(rows, "product_id", parsed, accepted=wanted, selection=everything)
+        if len(rows):
+            books.add(rows, before)
 
 
 class _Blocks:

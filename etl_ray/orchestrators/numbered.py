@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from etl_ray import storage
+from etl_ray.coverage import places
+from etl_ray.coverage.places import Edge
+from etl_ray.coverage.timeline import Stretch, Timeline
 from etl_ray.errors import StorageError
-from etl_ray.orchestrators.receipts import NumberedFile
+from etl_ray.orchestrators.receipts import NumberedFile, Receipt
+from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker, Parsed
-from etl_ray.venues.rows import Int32s
+from etl_ray.venues.coinbase import SNAPSHOT
+from etl_ray.venues.rows import Int32s, Int64s
 
 _FOLDER = "numbered"
 _ASSIGNED = "connections"
+_MARKED = "marks"
 _INDEX = np.dtype("<i4")
 # Times and counters are NULL where there is none; `channel` is an index into the parser's channels.
 _SCHEMA = pa.schema(
@@ -31,20 +39,42 @@ _SCHEMA = pa.schema(
 )
 
 
+_MENTION, _SNAPSHOT, _REJECT = range(3)
+_MARKS = pa.schema([("kind", pa.int8()), ("message_index", pa.int32()), ("product", pa.int32())])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a unit stands in the recording: its segment's identity and index, lines in front of it in the segment.
+
+    `rejects` lines were rejected before it, and reading ended early at `damages` places.
+    """
+
+    identity: str
+    segment: int
+    line_offset: int
+    rejects: int
+    damages: int
+
+
 class NumberedWriter:
     """Writes the messages of a unit, block by block; the file appears when it is closed without an exception."""
 
     def __init__(self, staging: str, unit: str) -> None:
-        self._path = f"{_FOLDER}/{unit}.arrow"
-        self._url = storage.join(staging, self._path)
+        self._staging = staging
+        self._path, self._marks_path = f"{_FOLDER}/{unit}.arrow", f"{_MARKED}/{unit}.arrow"
         self._stack = ExitStack()
         self._count = 0
 
     def __enter__(self) -> NumberedWriter:
-        file = self._stack.enter_context(storage.open_write(self._url, durable=False))
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._stream = self._stack.enter_context(pa.ipc.new_stream(file, _SCHEMA, options=options))
+        self._stream = self._open(self._path, _SCHEMA)
+        self._marks = self._open(self._marks_path, _MARKS)
         return self
+
+    def _open(self, path: str, schema: pa.Schema) -> pa.ipc.RecordBatchStreamWriter:
+        file = self._stack.enter_context(storage.open_write(storage.join(self._staging, path), durable=False))
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        return self._stack.enter_context(pa.ipc.new_stream(file, schema, options=options))
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
@@ -64,36 +94,91 @@ class NumberedWriter:
         self._stream.write_batch(
             pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in _SCHEMA.names], schema=_SCHEMA)
         )
+        for kind, message, product in _marked(parsed):
+            codes = [
+                np.full(len(message), kind, np.int8),
+                (message + before).astype(np.int32),
+                product.astype(np.int32),
+            ]
+            self._marks.write_batch(pa.RecordBatch.from_arrays([pa.array(column) for column in codes], schema=_MARKS))
         self._count += len(messages)
         return before
 
     def finish(self, symbols: Sequence[str]) -> NumberedFile:
         """Close the file and describe it; products index `symbols`."""
         self._stack.close()
-        return NumberedFile(self._path, storage.file_info(self._url).size, tuple(symbols))
+        size, marks_size = (
+            storage.file_info(storage.join(self._staging, path)).size for path in (self._path, self._marks_path)
+        )
+        return NumberedFile(self._path, size, self._marks_path, marks_size, tuple(symbols))
 
 
-def assign_connections(
-    staging: str, unit: str, numbered: NumberedFile, *, tracker: ConnectionTracker, segment: str, line_offset: int
+def _marked(parsed: Parsed) -> Iterator[tuple[int, Int64s, Int64s]]:
+    """Yield kind, message and product of what is noted of messages beside their numbers and first products."""
+    mentions = parsed.mentions
+    others = mentions.product != parsed.messages.product[mentions.message]
+    if others.any():
+        yield _MENTION, *_distinct(mentions.message[others], mentions.product[others])
+    rows = parsed.rows.get("level2")
+    if rows is not None:
+        snapshots = rows.array("type") == SNAPSHOT
+        if snapshots.any():
+            yield _SNAPSHOT, *_distinct(rows.message[snapshots], rows.array("product_id")[snapshots])
+    if parsed.rejects:
+        lines = np.array([reject.line for reject in parsed.rejects], np.int64)
+        yield _REJECT, np.searchsorted(parsed.messages.line, lines), np.full(len(lines), -1, np.int64)
+
+
+def _distinct(message: npt.NDArray[np.generic], product: npt.NDArray[np.generic]) -> tuple[Int64s, Int64s]:
+    """Return each pair once, sorted."""
+    pairs = np.unique((message.astype(np.int64) << 32) + product.astype(np.int64))
+    return pairs >> 32, pairs & 0xFFFFFFFF
+
+
+def follow_messages(
+    staging: str,
+    unit: Unit,
+    receipt: Receipt,
+    *,
+    tracker: ConnectionTracker,
+    timeline: Timeline,
+    place: Place,
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the connections of the next unit, whose first line is `line_offset` + 1 of `segment`.
+    """Follow the messages of the next unit, and return its connections in the order of their first messages.
 
     If there are several, also where, below the staging directory, the index of each message's connection is written.
     """
-    local: dict[int, int] = {}  # connections of the unit in the order of their first message
-    path = f"{_ASSIGNED}/{unit}.int32"
+    local: dict[int, int] = {}
+    path = f"{_ASSIGNED}/{unit.name}.int32"
+    marks = _read_marks(staging, receipt.numbered)
     before = 0
     with ExitStack() as stack:
         file: BinaryIO | None = None
-        for batch in _batches(staging, numbered):
-            numbers, products, counters, lines = (
-                batch.column(name).to_numpy() for name in ("sequence_num", "product", "heartbeat_counter", "line")
+        for batch in _batches(staging, receipt.numbered.path):
+            columns = {name: batch.column(name).to_numpy() for name in batch.schema.names}
+            lines, symbols = columns["line"], receipt.numbered.symbols
+
+            def name(index: int, lines: Int64s = lines) -> str:
+                return f"{place.identity}:{lines[index] + place.line_offset}"
+
+            found = tracker.assign(
+                columns["sequence_num"], columns["product"], columns["heartbeat_counter"], symbols, name
             )
-
-            def place(index: int, lines: np.ndarray = lines) -> str:
-                return f"{segment}:{lines[index] + line_offset}"
-
-            index = _localized(tracker.assign(numbers, products, counters, numbered.symbols, place), local)
+            stretch = Stretch(
+                number=columns["sequence_num"],
+                connection=found,
+                channel=columns["channel"],
+                product=columns["product"],
+                counter=columns["heartbeat_counter"],
+                ts=columns["ts_server"],
+                place=lines + places.place(place.segment, place.line_offset),
+                rejects=place.rejects
+                + np.searchsorted(marks[_REJECT].message, np.arange(before, before + len(lines)), "right"),
+                damages=place.damages,
+            )
+            timeline.follow(stretch, symbols, tracker.ids)
+            _note_marks(marks, stretch, before, symbols, timeline)
+            index = _localized(found, local)
             if file is None and len(local) > 1:
                 file = stack.enter_context(storage.open_write(storage.join(staging, path), durable=False))
                 file.write(bytes(_INDEX.itemsize * before))  # so far all were of the first
@@ -103,6 +188,27 @@ def assign_connections(
     # What has no number (-1) has no row, so it does not matter which connection its index stands for.
     connections = tuple(tracker.ids[code] if code >= 0 else "" for code in local)
     return connections, None if file is None else path
+
+
+def _note_marks(marks: list[_Marks], stretch: Stretch, before: int, symbols: Sequence[str], timeline: Timeline) -> None:
+    """Tell the timeline of snapshots, and of products beside the first one of a message."""
+    for kind in (_MENTION, _SNAPSHOT):
+        mark = marks[kind]
+        start, end = np.searchsorted(mark.message, (before, before + len(stretch.number)))
+        for message, code in zip(
+            (mark.message[start:end] - before).tolist(), mark.product[start:end].tolist(), strict=True
+        ):
+            connection = int(stretch.connection[message])
+            edge = Edge(int(stretch.place[message]), int(stretch.ts[message]))
+            if connection >= 0 and kind == _SNAPSHOT:
+                timeline.snapshot(connection, symbols[code], edge)
+            elif connection >= 0:
+                timeline.mention(connection, int(stretch.channel[message]), symbols[code], edge)
+
+
+def read_messages(staging: str, path: str) -> pa.Table:
+    """Return the staged messages of a unit."""
+    return pa.Table.from_batches(_batches(staging, path), schema=_SCHEMA)
 
 
 def read_assignment(staging: str, path: str) -> Int32s:
@@ -117,8 +223,22 @@ def _localized(found: Int32s, local: dict[int, int]) -> Int32s:
     return codes[index]
 
 
-def _batches(staging: str, numbered: NumberedFile) -> Iterator[pa.RecordBatch]:
-    url = storage.join(staging, numbered.path)
+@dataclass(frozen=True)
+class _Marks:
+    """What is noted of some messages, sorted by `message`; a reject stands in front of its message."""
+
+    message: Int64s
+    product: Int64s
+
+
+def _read_marks(staging: str, numbered: NumberedFile) -> list[_Marks]:
+    table = pa.Table.from_batches(_batches(staging, numbered.marks), schema=_MARKS)
+    kind, message, product = (column.to_numpy().astype(np.int64) for column in table.columns)
+    return [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
+
+
+def _batches(staging: str, path: str) -> Iterator[pa.RecordBatch]:
+    url = storage.join(staging, path)
     try:
         with storage.open_read(url) as file, pa.ipc.open_stream(file) as stream:
             yield from stream

@@ -26,11 +26,39 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class NumberedFile:
-    """Where the numbers of a unit's messages are, below the staging directory; their products index `symbols`."""
+    """Where the numbers of a unit's messages are, below the staging directory; their products index `symbols`.
+
+    In `marks` is noted which messages hold snapshots or further products, and where lines were rejected.
+    """
 
     path: str
     bytes: int
+    marks: str
+    marks_bytes: int
     symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BookReceipt:
+    """A product of a unit: its scales there, and its greatest values at these.
+
+    `overflow`: its values do not fit integers of 64 bits at any scale that holds them all.
+    """
+
+    product: str
+    price_scale: int
+    quantity_scale: int
+    price_max: int
+    quantity_max: int
+    overflow: bool
+
+
+@dataclass(frozen=True)
+class BookFiles:
+    """What a unit has staged for books: sizes in bytes by path below the staging directory, and the products."""
+
+    sizes: dict[str, int]
+    products: tuple[BookReceipt, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,7 @@ class Receipt:
     """What became of one unit. `damage` says where and why reading ended early, if it did.
 
     `numbered` holds the numbers of its messages, `files` their rows; `first_reject` is an example of what was rejected.
+    `book` is what was staged for books, None where none are asked for.
     """
 
     unit: str
@@ -79,3 +108,4 @@ class Receipt:
     files: tuple[StagedFile, ...]
     damage: str | None
     first_reject: FirstReject | None = None
+    book: BookFiles | None = None

@@ -37,6 +37,8 @@ def _whole_receipt(unit: Unit, url: str, *, staging: str, sizes: Mapping[str, in
         raise StorageError(f"{storage.redact(url)} is the receipt of another unit, {receipt.unit}")
     expected = {file.path: file.bytes for file in receipt.files}
     expected[receipt.numbered.path] = receipt.numbered.bytes
+    expected[receipt.numbered.marks] = receipt.numbered.marks_bytes
+    expected.update(receipt.book.sizes if receipt.book else {})
     for path, bytes_ in expected.items():
         piece = storage.join(staging, path)
         size = sizes.get(piece)

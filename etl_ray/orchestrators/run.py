@@ -8,10 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from etl_ray import storage
 from etl_ray.config import JobConfig
+from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
+from etl_ray.orchestrators.book_plans import BookShard
+from etl_ray.orchestrators.books import BookPlans, plan_books
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile
+from etl_ray.orchestrators.compose import ComposeOptions
+from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
 from etl_ray.orchestrators.engines import Engine, choose_engine
 from etl_ray.orchestrators.findings import damaged, findings
@@ -24,7 +30,7 @@ from etl_ray.orchestrators.refusals import check_output, check_same_run, check_s
 from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
-from etl_ray.orchestrators.work import read_built, read_receipt
+from etl_ray.orchestrators.work import read_built, read_built_book, read_composed, read_receipt
 from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
@@ -33,6 +39,9 @@ from etl_ray.summary import RunSummary
 from etl_ray.tables import TABLES
 from etl_ray.venues import VENUES
 from etl_ray.version import __version__
+
+BOOK_ROWS_PER_GROUP = 65_536
+"""Rows of `book` are wide: as many of them as of other tables would be a lot of memory."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +152,12 @@ class _Run:
                 rows_per_file=self._config.staging.rows_per_file,
             )
             files = self._build(engine, stitched)
+            plans = plan_books(done.receipts, stitched, self._venue.channels.index("l2_data"))
+            books = self._replay(engine, plans)
+            files = self._with_metadata(files, stitched, books)
         finally:
             engine.close()
-        manifest = self._manifest(done, stitched, files)
+        manifest = self._manifest(done, stitched, files, plans.refused)
         self._ledger.keep_receipts(manifest.number, done.receipts)
         self._ledger.commit(manifest)
         self._ledger.publish(manifest, self._progress.note)
@@ -181,6 +193,7 @@ class _Run:
             block_bytes=staging.block_bytes,
             max_line_bytes=staging.max_line_bytes,
             staging=self._staging,
+            books=self._config.has_books,
         )
         receipts = earlier_receipts(units, self._staging, self._progress.note)
         counts = sum((receipt.counts for receipt in receipts.values()), Counts())
@@ -214,11 +227,9 @@ class _Run:
         self.compiling_s = time.monotonic() - started_s
 
     def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
-        # What a run has left that died before its commit is replaced like what is committed.
-        in_place = self._latest is None and not self._ledger.table_files()
         options = BuildOptions(
             staging=self._staging,
-            output=self._ledger.output if in_place else self._ledger.waiting_room(self.id, self._number),
+            output=self._target,
             numbers=self._config.numbers,
             rows_per_group=self._config.staging.rows_per_group,
             selection=self._selection,
@@ -233,7 +244,66 @@ class _Run:
         self._progress.done()
         return tuple(sorted((file for file in files if file.rows), key=lambda file: file.path))
 
-    def _manifest(self, done: _Normalized, stitched: Stitched, files: tuple[BuiltFile, ...]) -> Manifest:
+    @cached_property
+    def _target(self) -> str:
+        """Where final files are built: in place, or in a waiting room if they replace something."""
+        # What a run has left that died before its commit is replaced like what is committed.
+        in_place = self._latest is None and not self._ledger.table_files()
+        return self._ledger.output if in_place else self._ledger.waiting_room(self.id, self._number)
+
+    def _replay(self, engine: Engine, plans: BookPlans) -> tuple[BuiltBook, ...]:
+        """Compose the start books of all shards, then replay these."""
+        if not plans.plans:
+            return ()
+        level2, staging = self._config.level2, self._config.staging
+        compose_options = ComposeOptions(
+            staging=self._staging, operations_per_shard=staging.rows_per_file, interval_ns=level2.interval_ns
+        )
+        self._progress.stage("compose", 0, len(plans.plans))
+        shards: list[BookShard] = []
+        items = [(to_json(plan), len(plan.units) * 100_000) for plan in plans.plans]
+        for result in engine.run("compose", to_json(compose_options), items):
+            shards += read_composed(result).shards
+            self._progress.advance(0, 1)
+        self._progress.done()
+        shards.sort(key=lambda shard: (shard.product, shard.number))
+        options = BookBuildOptions(
+            staging=self._staging,
+            output=self._target,
+            numbers=self._config.numbers,
+            rows_per_group=min(staging.rows_per_group, BOOK_ROWS_PER_GROUP),
+            columns=level2.columns,
+            interval_ns=level2.interval_ns,
+            skip_empty=level2.skip_empty,
+            trust_beat=level2.trust_beat,
+            start_ns=self._config.start,
+            end_ns=self._config.end,
+        )
+        self._progress.stage("books", 0, len(shards))
+        books: list[BuiltBook] = []
+        for result in engine.run(
+            "replay", to_json(options), [(to_json(item), item.operations * 100) for item in shards]
+        ):
+            books.append(read_built_book(result))
+            self._progress.advance(0, 1)
+        self._progress.done()
+        return tuple(books)
+
+    def _with_metadata(
+        self, files: tuple[BuiltFile, ...], stitched: Stitched, books: tuple[BuiltBook, ...]
+    ) -> tuple[BuiltFile, ...]:
+        """Write what the recording holds, and return all files by path."""
+        covered = Covered(self._selection.channels, self._config.products, self._config.level2.trust_beat)
+        written = [
+            *write_rows("coverage", coverage_rows(stitched, self._venue, covered, books), self._target),
+            *write_rows("connections", connection_rows(stitched, self._venue), self._target),
+        ]
+        found = (*files, *(file for book in books for file in book.files), *written)
+        return tuple(sorted((file for file in found if file.rows), key=lambda file: file.path))
+
+    def _manifest(
+        self, done: _Normalized, stitched: Stitched, files: tuple[BuiltFile, ...], refused: tuple[str, ...]
+    ) -> Manifest:
         messages: Counter[str] = Counter()
         for receipt in done.receipts:
             messages.update(receipt.messages)
@@ -248,7 +318,10 @@ class _Run:
             counts=done.counts,
             messages=dict(sorted(messages.items())),
             damaged=damaged(done.units, done.receipts),
-            findings=findings(done.units, {item.unit: item for item in done.receipts}, done.counts, stitched),
+            findings=(
+                *findings(done.units, {item.unit: item for item in done.receipts}, done.counts, stitched.timeline),
+                *refused,
+            ),
         )
 
 

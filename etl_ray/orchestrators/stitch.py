@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from etl_ray.orchestrators.numbered import assign_connections
+from etl_ray.coverage import places
+from etl_ray.coverage.timeline import Timeline
+from etl_ray.orchestrators.book_plans import Alive, BookUnit
+from etl_ray.orchestrators.numbered import Place, follow_messages
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker
 from etl_ray.tables.partitions import partition_path
+
+_ALIVE_NS = 60_000_000_000
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,18 @@ class Shard:
 
 @dataclass(frozen=True)
 class Stitched:
-    """The shards of a run, and what following the numbers has shown: `holes` in them, `missing` messages there."""
+    """The shards of a run, and what following its messages has shown.
+
+    `segments` are identities in arrival order, `ids` those of connections, `end` is the place behind the last line.
+    `book_units` are the units that change a book, by product.
+    """
 
     shards: tuple[Shard, ...]
-    connections: int
-    holes: int
-    missing: int
+    timeline: Timeline
+    ids: tuple[str, ...]
+    segments: tuple[str, ...]
+    end: int
+    book_units: dict[str, list[BookUnit]]
 
 
 @dataclass
@@ -74,15 +85,37 @@ def stitch(
     rows_per_file: int,
 ) -> Stitched:
     """Put units, given in arrival order with their receipts, together."""
-    tracker = ConnectionTracker()
+    tracker, timeline = ConnectionTracker(), Timeline()
+    book_units: dict[str, list[BookUnit]] = {}
+    segments: list[str] = []
+    rejects = damages = 0
     partitions: dict[tuple[str, tuple[str, ...]], _Partition] = {}
     segment, line_offset = "", 0
     for unit, receipt in zip(units, receipts, strict=True):
-        if unit.segment.identity != segment:
+        if not segments or unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
-        connections, assignment = assign_connections(
-            staging, unit.name, receipt.numbered, tracker=tracker, segment=segment, line_offset=line_offset
+            segments.append(segment)
+        alive = _alive(timeline)
+        place = Place(segment, len(segments) - 1, line_offset, rejects, damages)
+        connections, assignment = follow_messages(
+            staging, unit, receipt, tracker=tracker, timeline=timeline, place=place
         )
+        codes = {name: code for code, name in enumerate(tracker.ids)}
+        for book in receipt.book.products if receipt.book else ():
+            book_units.setdefault(book.product, []).append(
+                BookUnit(
+                    name=unit.name,
+                    identity=segment,
+                    segment=place.segment,
+                    line_offset=line_offset,
+                    connections=tuple(codes[name] if name else -1 for name in connections),
+                    assignment=assignment,
+                    numbered=receipt.numbered.path,
+                    alive=alive,
+                )
+            )
+        rejects += receipt.counts.rejects
+        damages += receipt.damage is not None
         for file in receipt.files:
             source = Source(file.path, segment, line_offset, connections, assignment)
             for index, group in enumerate(file.groups):
@@ -94,7 +127,19 @@ def stitch(
         for (table, values), found in sorted(partitions.items())
         for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
     ]
-    return Stitched(tuple(shards), len(tracker.ids), tracker.holes, tracker.missing)
+    end = places.place(max(0, len(segments) - 1), line_offset + 1)
+    return Stitched(tuple(shards), timeline, tuple(tracker.ids), tuple(segments), end, book_units)
+
+
+def _alive(timeline: Timeline) -> tuple[Alive, ...]:
+    """Return the connections that may still be alive behind what was followed so far."""
+    ends = timeline.ends()
+    latest = max((end.last.ts for end in ends), default=0)
+    return tuple(
+        Alive(connection, end.last.place, end.last.ts)
+        for connection, end in enumerate(ends)
+        if latest - end.last.ts <= _ALIVE_NS
+    )
 
 
 def _cut(

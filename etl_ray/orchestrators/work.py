@@ -9,22 +9,37 @@ from typing import Literal
 
 from etl_ray import storage
 from etl_ray.errors import EtlRayError
+from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook, WarmBooks, build_book
+from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
 from etl_ray.orchestrators.build import BuildOptions, BuiltFile, build
+from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.stitch import Shard
 from etl_ray.readers.segments import Unit
 
-Stage = Literal["normalize", "build"]
+Stage = Literal["normalize", "compose", "build", "replay"]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
-    """Normalize a Unit to a Receipt, or build a Shard to a BuiltFile. What is raised by a defect says of which one."""
+    """Do one item of a stage: what is raised by a defect says of which one.
+
+    normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to BuiltFile; replay: BookShard to
+    BuiltBook.
+    """
     if stage == "normalize":
         unit = from_json(Unit, item)
         with _named(_place(unit)):
             return to_json(_normalizer(options).run(unit))
+    if stage == "compose":
+        plan = from_json(BookPlan, item)
+        with _named(f"the book of {plan.product}"):
+            return to_json(compose(plan, _compose_options(options)))
+    if stage == "replay":
+        book = from_json(BookShard, item)
+        with _named(f"the book of {book.product}, shard {book.number}"):
+            return to_json(build_book(book, _book_options(options), _WARM))
     shard = from_json(Shard, item)
     with _named(shard.path):
         return to_json(build(shard, _build_options(options)))
@@ -54,6 +69,29 @@ def read_receipt(data: bytes, place: str = "a receipt") -> Receipt:
 def read_built(data: bytes) -> BuiltFile:
     """Read the result of the stage `build`."""
     return from_json(BuiltFile, data)
+
+
+def read_composed(data: bytes) -> ComposedBook:
+    """Read the result of the stage `compose`."""
+    return from_json(ComposedBook, data)
+
+
+def read_built_book(data: bytes) -> BuiltBook:
+    """Read the result of the stage `replay`."""
+    return from_json(BuiltBook, data)
+
+
+_WARM = WarmBooks()
+
+
+@lru_cache(maxsize=1)
+def _compose_options(options: bytes) -> ComposeOptions:
+    return from_json(ComposeOptions, options)
+
+
+@lru_cache(maxsize=1)
+def _book_options(options: bytes) -> BookBuildOptions:
+    return from_json(BookBuildOptions, options)
 
 
 @lru_cache(maxsize=1)  # a worker serves one run; its buffers are allocated once

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from etl_ray.tables.book import BOOK
+from etl_ray.tables.book_checkpoints import BOOK_CHECKPOINTS
 from etl_ray.tables.candles import CANDLES
+from etl_ray.tables.connections import CONNECTIONS
+from etl_ray.tables.coverage import COVERAGE
 from etl_ray.tables.errors import ERRORS
 from etl_ray.tables.heartbeats import HEARTBEATS
 from etl_ray.tables.instruments import INSTRUMENTS
@@ -27,12 +31,20 @@ TABLES: dict[str, Table] = {
         ERRORS,
         REJECTS,
         INSTRUMENTS,
+        BOOK,
+        BOOK_CHECKPOINTS,
+        CONNECTIONS,
+        COVERAGE,
     )
 }
 """All tables by name, in the order in which documentation lists them."""
 
 __all__ = [
+    "BOOK",
+    "BOOK_CHECKPOINTS",
     "CANDLES",
+    "CONNECTIONS",
+    "COVERAGE",
     "DECIMAL",
     "ERRORS",
     "HEARTBEATS",

@@ -1,0 +1,121 @@
+"""What the stages of the books tell each other: plans of products, shards, and what was built of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etl_ray.coverage.states import BookStates
+from etl_ray.orchestrators.staged_books import StagedStretch
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The last message of a connection, of any kind, in front of a unit: its place and ts_server (ns)."""
+
+    connection: int
+    place: int
+    ts: int
+
+
+@dataclass(frozen=True)
+class BookUnit:
+    """A unit that changes a book: where it stands, and the connections of its messages.
+
+    `connections` are numbers of connections in the order of their first messages in the unit; with several of them
+    `assignment` is where the index of each message's connection stands. `alive` are connections that came before.
+    """
+
+    name: str
+    identity: str
+    segment: int
+    line_offset: int
+    connections: tuple[int, ...]
+    assignment: str | None
+    numbered: str
+    alive: tuple[Alive, ...]
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A connection that carries a product: its place among all connections, and where it ended.
+
+    `first` is the place of its first message with the product, `states` is what harmed the book on it, `silences` are
+    spans (from, to, ns of ts_server) without any message.
+    """
+
+    connection: int
+    id: str
+    first: int
+    last: int
+    states: BookStates
+    silences: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class BookPlan:
+    """A product's units and carriers in arrival order; `index` counts the products of the run.
+
+    Its integers are prices * 10**price_scale and quantities * 10**quantity_scale.
+    """
+
+    product: str
+    index: int
+    price_scale: int
+    quantity_scale: int
+    units: tuple[BookUnit, ...]
+    carriers: tuple[Carrier, ...]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of a unit, by its index."""
+
+    unit: int
+    staged: StagedStretch
+
+
+@dataclass(frozen=True)
+class StartBook:
+    """The book of a connection in front of a shard: batch `batch` of the product's start books, the latest clock.
+
+    `last` is the place of the product's latest message on it. `clock` is the greatest coalesce(ts_event, ts_server).
+    """
+
+    connection: int
+    batch: int
+    clock: int
+    last: int
+
+
+@dataclass(frozen=True)
+class BookShard:
+    """Stretches to replay from `starts`, which are batches of the file `starts_path`.
+
+    `clock` is the product's latest in front of the shard (None: there was no message); `dates` are the days of its rows
+    (since 1970). Intervals that begin in the shard may end in the stretches `ahead`.
+    """
+
+    product: str
+    number: int
+    price_scale: int
+    quantity_scale: int
+    units: tuple[BookUnit, ...]
+    stretches: tuple[Stretch, ...]
+    ahead: tuple[Stretch, ...]
+    carriers: tuple[Carrier, ...]
+    starts_path: str
+    starts: tuple[StartBook, ...]
+    clock: int | None
+
+    @property
+    def operations(self) -> int:
+        """How many operations are replayed."""
+        return sum(stretch.staged.operations for stretch in self.stretches)
+
+
+@dataclass(frozen=True)
+class ComposedBook:
+    """The shards of a product."""
+
+    product: str
+    shards: tuple[BookShard, ...]

@@ -1,0 +1,94 @@
+"""The books of a run: what is planned for each product from metadata, and which products have no book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from etl_ray.book.updates import MAX_PRICE
+from etl_ray.coverage.states import book_states
+from etl_ray.coverage.timeline import Timeline
+from etl_ray.orchestrators.book_plans import BookPlan, Carrier
+from etl_ray.orchestrators.receipts import BookReceipt, Receipt
+from etl_ray.orchestrators.stitch import Stitched
+
+_MAX_QUANTITY = 2**63 - 1
+
+
+@dataclass
+class _Scales:
+    """The scales of a product over all units, and its greatest values at these."""
+
+    price_scale: int = 0
+    quantity_scale: int = 0
+    price: int = 0
+    quantity: int = 0
+    overflow: bool = False
+
+    def see(self, found: BookReceipt) -> None:
+        """Take in what a unit says."""
+        price_scale = max(self.price_scale, found.price_scale)
+        quantity_scale = max(self.quantity_scale, found.quantity_scale)
+        self.price = max(
+            self.price * 10 ** (price_scale - self.price_scale),
+            found.price_max * 10 ** (price_scale - found.price_scale),
+        )
+        self.quantity = max(
+            self.quantity * 10 ** (quantity_scale - self.quantity_scale),
+            found.quantity_max * 10 ** (quantity_scale - found.quantity_scale),
+        )
+        self.price_scale, self.quantity_scale = price_scale, quantity_scale
+        self.overflow |= found.overflow or self.price > MAX_PRICE or self.quantity > _MAX_QUANTITY
+
+
+@dataclass(frozen=True)
+class BookPlans:
+    """The plans of all products that have a book, and why others have none."""
+
+    plans: tuple[BookPlan, ...]
+    refused: tuple[str, ...]
+
+
+def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int) -> BookPlans:
+    """Plan the books of a run; `l2_channel` is the code of the channel of levels."""
+    scales: dict[str, _Scales] = {}
+    for receipt in receipts:
+        for found in receipt.book.products if receipt.book else ():
+            scales.setdefault(found.product, _Scales()).see(found)
+    plans: list[BookPlan] = []
+    refused: list[str] = []
+    for product, units in sorted(stitched.book_units.items()):
+        known = scales[product]
+        if known.overflow:
+            refused.append(
+                f"{product} has no book: expected prices and quantities that fit 64 bits as integers at one scale, "
+                "found both very large ones and very fine ones; its rows are in level2"
+            )
+            continue
+        plans.append(
+            BookPlan(
+                product=product,
+                index=len(plans),
+                price_scale=known.price_scale,
+                quantity_scale=known.quantity_scale,
+                units=tuple(units),
+                carriers=_carriers(stitched.timeline, product, l2_channel),
+            )
+        )
+    return BookPlans(tuple(plans), tuple(refused))
+
+
+def _carriers(timeline: Timeline, product: str, l2_channel: int) -> tuple[Carrier, ...]:
+    ends = timeline.ends()
+    return tuple(
+        Carrier(
+            connection=index,
+            id=record.id,
+            first=record.first[l2_channel, product].place,
+            last=ends[index].last.place,
+            states=book_states((edge.place for edge in record.snapshots.get(product, ())), record.holes.found),
+            silences=tuple((before.ts, behind.ts) for before, behind in record.silences),
+        )
+        for index, record in enumerate(timeline.connections)
+        if (l2_channel, product) in record.first
+    )

@@ -1,0 +1,222 @@
+"""Stage 2 of the books: a product's net deltas, composed in arrival order, are the books in front of its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from etl_ray import storage
+from etl_ray.book import NetDelta
+from etl_ray.coverage import places
+from etl_ray.orchestrators.book_plans import BookPlan, BookShard, BookUnit, ComposedBook, StartBook, Stretch
+from etl_ray.orchestrators.messages import from_json
+from etl_ray.orchestrators.numbered import read_assignment
+from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, BookIndex, StagedStretch, book_paths
+from etl_ray.venues.rows import NULL, Int64s
+
+
+@dataclass(frozen=True)
+class ComposeOptions:
+    """How books are composed: shards have about `operations_per_shard`; intervals are of `interval_ns` (0: none)."""
+
+    staging: str
+    operations_per_shard: int
+    interval_ns: int
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What a stretch does to the book of a connection, at the scales of the plan."""
+
+    connection: int
+    delta: NetDelta
+    clock: int
+    last: int
+
+
+@dataclass
+class _Book:
+    levels: NetDelta
+    clock: int
+    last: int
+
+
+@dataclass
+class _Shard:
+    """A shard that grows: its stretches, and what stood in front of it."""
+
+    starts: tuple[StartBook, ...]
+    clock: int | None
+    stretches: list[Stretch]
+    dates: tuple[int, ...]
+
+
+def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
+    """Cut a product's stretches into shards and write the books in front of these."""
+    path = f"book/starts/{plan.index:06d}.arrow"
+    books: dict[int, _Book] = {}
+    shards: list[_Shard] = []
+    clocks: list[tuple[Stretch, int]] = []
+    clock: int | None = None
+    last_place = {carrier.connection: carrier.last for carrier in plan.carriers}
+    with ExitStack() as stack:
+        file = stack.enter_context(storage.open_write(storage.join(options.staging, path), durable=False))
+        writer = stack.enter_context(
+            pa.ipc.new_file(file, OPERATIONS, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+        )
+        batches = 0
+        for index, unit in enumerate(plan.units):
+            for staged in _stretches(plan, unit, options.staging):
+                stretch = Stretch(index, staged)
+                if _begins_shard(shards, staged, options.operations_per_shard):
+                    ended = [c for c in books if last_place[c] < places.place(unit.segment, unit.line_offset)]
+                    for connection in ended:  # nothing can come of it any more
+                        del books[connection]
+                    starts = []
+                    for connection, book in sorted(books.items()):
+                        levels = book.levels
+                        arrays = [pa.array(item) for item in (levels.side, levels.price, levels.quantity)]
+                        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=OPERATIONS))
+                        starts.append(StartBook(connection, batches, book.clock, book.last))
+                        batches += 1
+                    shards.append(_Shard(tuple(starts), clock, [], staged.dates))
+                shards[-1].stretches.append(stretch)
+                for effect in _effects(plan, unit, staged, options.staging):
+                    _apply(books, effect)
+                    clock = effect.clock if clock is None else max(clock, effect.clock)
+                clocks.append((stretch, NULL if clock is None else clock))
+    return ComposedBook(plan.product, tuple(_finished(plan, path, shards, clocks, options.interval_ns)))
+
+
+def _begins_shard(shards: list[_Shard], staged: StagedStretch, limit: int) -> bool:
+    """Cut where enough operations are together, and where dates change: functions of the input alone."""
+    if not shards:
+        return True
+    latest = shards[-1]
+    operations = sum(stretch.staged.operations for stretch in latest.stretches)
+    return operations >= limit or staged.dates != latest.dates
+
+
+def _apply(books: dict[int, _Book], effect: _Effect) -> None:
+    book = books.setdefault(effect.connection, _Book(NetDelta.empty_book(), effect.clock, effect.last))
+    book.levels = effect.delta.apply(book.levels)
+    book.clock, book.last = max(book.clock, effect.clock), effect.last
+
+
+def _finished(
+    plan: BookPlan, path: str, shards: list[_Shard], clocks: list[tuple[Stretch, int]], interval_ns: int
+) -> Iterator[BookShard]:
+    position = 0
+    for number, shard in enumerate(shards):
+        position += len(shard.stretches)
+        ahead = _ahead(clocks, position, interval_ns)
+        used = sorted({stretch.unit for stretch in (*shard.stretches, *ahead)})
+        index = {unit: k for k, unit in enumerate(used)}
+        units = tuple(plan.units[unit] for unit in used)
+        first = places.place(units[0].segment, units[0].line_offset)
+        last = places.place(units[-1].segment + 1, 0)
+        alive = {alive.connection for unit in units for alive in unit.alive}
+        carriers = tuple(
+            replace(carrier, states=carrier.states.within(first, last))
+            for carrier in plan.carriers
+            if carrier.first < last and (carrier.last >= first or carrier.connection in alive)
+        )
+        yield BookShard(
+            product=plan.product,
+            number=number,
+            price_scale=plan.price_scale,
+            quantity_scale=plan.quantity_scale,
+            units=units,
+            stretches=tuple(Stretch(index[item.unit], item.staged) for item in shard.stretches),
+            ahead=tuple(Stretch(index[item.unit], item.staged) for item in ahead),
+            carriers=carriers,
+            starts_path=path,
+            starts=shard.starts,
+            clock=shard.clock,
+        )
+
+
+def _ahead(clocks: list[tuple[Stretch, int]], position: int, interval_ns: int) -> list[Stretch]:
+    """Return the stretches behind a shard that are needed to see the end of the interval in which it ends."""
+    if not interval_ns:
+        return []
+    found = []
+    current = clocks[position - 1][1] // interval_ns
+    for stretch, clock in clocks[position:]:
+        found.append(stretch)
+        if clock // interval_ns > current:
+            break
+    return found
+
+
+def _stretches(plan: BookPlan, unit: BookUnit, staging: str) -> tuple[StagedStretch, ...]:
+    url = storage.join(staging, book_paths(unit.name)[3])
+    index = from_json(BookIndex, storage.read_bytes(url), storage.redact(url))
+    return next(book.stretches for book in index.books if book.product == plan.product)
+
+
+def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str) -> Iterator[_Effect]:
+    """Yield what a stretch does, by connection."""
+    owner = np.array(unit.connections[:1])
+    if unit.assignment is not None:
+        messages = read_batches(staging, book_paths(unit.name)[1], staged.batches, MESSAGES)
+        owner = connections_of(unit, messages.column("message_index").to_numpy(), staging)
+    if owner.min() == owner.max():
+        net = read_batches(staging, book_paths(unit.name)[2], (staged.delta,), OPERATIONS)
+        side, price, quantity = (column.to_numpy() for column in net.columns)
+        delta = NetDelta.stored(staged.is_reset, side, price, quantity).rescaled(
+            10 ** (plan.price_scale - staged.price_scale), 10 ** (plan.quantity_scale - staged.quantity_scale)
+        )
+        yield _Effect(int(owner[0]), delta, staged.clock, _place(unit, staged.last_line))
+        return
+    operations = read_operations(staging, unit, staged, plan.price_scale, plan.quantity_scale)
+    line = messages.column("line").to_numpy()
+    counts = messages.column("operations").to_numpy()
+    by_operation = np.repeat(owner, counts)
+    ts_event, ts_server = (messages.column(name).to_numpy() for name in ("ts_event", "ts_server"))
+    clocks = np.where(ts_event == NULL, ts_server, ts_event)
+    for connection in np.unique(owner).tolist():
+        chosen = by_operation == connection
+        delta = NetDelta.of(*(column[chosen] for column in operations))
+        mine = owner == connection
+        yield _Effect(connection, delta, int(clocks[mine].max()), _place(unit, int(line[mine][-1])))
+
+
+def _place(unit: BookUnit, line: int) -> int:
+    return places.place(unit.segment, unit.line_offset + line)
+
+
+def connections_of(unit: BookUnit, message_index: np.ndarray, staging: str) -> Int64s:
+    """Return the number of the connection of each message."""
+    known = np.array(unit.connections, np.int64)
+    if unit.assignment is None:
+        return np.full(len(message_index), known[0], np.int64)
+    owners: Int64s = known[read_assignment(staging, unit.assignment)[message_index]]
+    return owners
+
+
+def read_batches(staging: str, path: str, batches: tuple[int, ...], schema: pa.Schema) -> pa.Table:
+    """Return some batches of a staged file, one after the other."""
+    url = storage.join(staging, path)
+    with storage.open_read(url) as file, pa.ipc.open_file(file) as reader:
+        return pa.Table.from_batches([reader.get_batch(batch) for batch in batches], schema=schema).combine_chunks()
+
+
+def read_operations(
+    staging: str, unit: BookUnit, staged: StagedStretch, price_scale: int, quantity_scale: int
+) -> tuple[np.ndarray, Int64s, Int64s]:
+    """Return side, price and quantity of all operations of a stretch at the given scales."""
+    path = book_paths(unit.name)[0]
+    url = storage.join(staging, path)
+    sides, prices, quantities = [], [], []
+    with storage.open_read(url) as file, pa.ipc.open_file(file) as reader:
+        for batch, (price_own, quantity_own) in zip(staged.batches, staged.scales, strict=True):
+            side, price, quantity = (column.to_numpy() for column in reader.get_batch(batch).columns)
+            sides.append(side)
+            prices.append(price * 10 ** (price_scale - price_own))
+            quantities.append(quantity * 10 ** (quantity_scale - quantity_own))
+    return np.concatenate(sides), np.concatenate(prices), np.concatenate(quantities)

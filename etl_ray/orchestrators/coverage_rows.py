@@ -1,0 +1,182 @@
+"""What the recording holds as rows of `coverage` and `connections`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl_ray import storage
+from etl_ray.coverage.places import Edge, segment_and_line
+from etl_ray.coverage.tiles import Stream, Tile, split_at_midnights, tiles, with_crossed
+from etl_ray.coverage.timeline import SILENCE_NS, UNKNOWN_TS, ConnectionEnd, ConnectionRecord
+from etl_ray.orchestrators.book_build import BuiltBook, CrossedSpan
+from etl_ray.orchestrators.build import BuiltFile
+from etl_ray.orchestrators.stitch import Stitched
+from etl_ray.tables.connections import CONNECTIONS, HOLE_CLASSES
+from etl_ray.tables.coverage import COVERAGE
+from etl_ray.tables.dates import date_of
+from etl_ray.tables.partitions import partition_path
+from etl_ray.venues.shapes import Venue
+from etl_ray.writers.encodings import writer_options
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What coverage is asked for: wire channels, products (empty: all), and whether beats are trusted."""
+
+    channels: tuple[str, ...]
+    products: tuple[str, ...]
+    trust_beat: bool
+
+
+def connection_rows(stitched: Stitched, venue: Venue) -> pa.Table:
+    """Return the rows of `connections`."""
+    channels = (*venue.channels, *venue.private_channels)
+    ends = stitched.timeline.ends()
+    rows = [
+        _connection(record, ends[index], stitched.segments, channels)
+        for index, record in enumerate(stitched.timeline.connections)
+    ]
+    return pa.Table.from_pylist(rows, schema=CONNECTIONS.schema())
+
+
+def _connection(
+    record: ConnectionRecord, end: ConnectionEnd, segments: Sequence[str], channels: Sequence[str]
+) -> dict[str, object]:
+    first, last = segment_and_line(record.opened.place), segment_and_line(end.last.place)
+    row: dict[str, object] = {
+        "connection_id": record.id,
+        "segment_first": segments[first[0]],
+        "line_first": first[1],
+        "segment_last": segments[last[0]],
+        "line_last": last[1],
+        "ts_first": record.opened.ts if record.opened.ts != UNKNOWN_TS else None,
+        "ts_last": end.last.ts if end.last.ts != UNKNOWN_TS else None,
+        "sequence_num_first": record.first_number,
+        "sequence_num_last": end.greatest,
+        "messages": end.messages,
+        "channels": sorted(name for code, name in enumerate(channels) if end.channels >> code & 1),
+        "products": sorted({product for _, product in record.first}),
+        "missing_unverifiable": record.first_number,
+    }
+    for kind in HOLE_CLASSES:
+        holes = [hole for hole in record.holes.found if hole.kind == kind]
+        row[f"holes_{kind}"] = len(holes)
+        row[f"missing_{kind}"] = sum(hole.missing for hole in holes)
+    return row
+
+
+def coverage_rows(stitched: Stitched, venue: Venue, covered: Covered, books: Sequence[BuiltBook]) -> pa.Table:
+    """Return the rows of `coverage`, sorted."""
+    rows = [
+        _row(table, product, tile, stitched)
+        for table, product, found in sorted(
+            _tiles(stitched, venue, covered, _crossed(books)), key=lambda item: item[:2]
+        )
+        for tile in split_at_midnights(found, stitched.timeline.midnights)
+    ]
+    return pa.Table.from_pylist(rows, schema=COVERAGE.schema())
+
+
+def _row(table: str, product: str, tile: Tile, stitched: Stitched) -> dict[str, object]:
+    start, end = segment_and_line(tile.start.place), segment_and_line(tile.end.place)
+    return {
+        "channel": table,
+        "product_id": product,
+        "date": date_of(tile.start.ts),
+        "state": tile.state,
+        "cause": tile.cause,
+        "connection_id": stitched.ids[tile.connection] if tile.connection >= 0 else None,
+        "segment_start": stitched.segments[start[0]],
+        "line_start": start[1],
+        "segment_end": stitched.segments[end[0]],
+        "line_end": end[1],
+        "ts_start": tile.start.ts,
+        "ts_end": tile.end.ts,
+    }
+
+
+def _tiles(
+    stitched: Stitched, venue: Venue, covered: Covered, crossed: Mapping[str, list[tuple[Edge, Edge]]]
+) -> Iterator[tuple[str, str, list[Tile]]]:
+    """Yield table, product and tiles of all that is selected and has products."""
+    timeline = stitched.timeline
+    if timeline.start is None or timeline.end is None:
+        return
+    end = Edge(stitched.end, timeline.end.ts)
+    ends = timeline.ends()
+    tables = {code: shape.table for code, name in enumerate(venue.channels) if (shape := venue.shape_of(name))}
+    wanted = {code for code, name in enumerate(venue.channels) if name in covered.channels}
+    streams: dict[tuple[str, str], dict[int, Edge]] = {}
+    for index, record in enumerate(timeline.connections):
+        for (code, product), edge in record.first.items():
+            if code in wanted and (not covered.products or product in covered.products):
+                firsts = streams.setdefault((tables[code], product), {})
+                firsts[index] = min(edge, firsts.get(index, edge))
+    for (table, product), firsts in streams.items():
+        found = [
+            Stream(
+                index=index,
+                connection=timeline.connections[index],
+                last=end if end.ts - ends[index].last.ts <= SILENCE_NS else ends[index].last,
+                first=first,
+                snapshots=tuple(timeline.connections[index].snapshots.get(product, ())),
+                is_book=table == "level2",
+            )
+            for index, first in sorted(firsts.items())
+        ]
+        merged = tiles(found, timeline.start, end, trust_beat=covered.trust_beat)
+        if table == "level2" and product in crossed:
+            merged = list(with_crossed(merged, crossed[product]))
+        yield table, product, merged
+
+
+def _crossed(books: Sequence[BuiltBook]) -> dict[str, list[tuple[Edge, Edge]]]:
+    """Return where each product's book was crossed; a span that is open at a shard's end ends in the next one."""
+    found: dict[str, list[tuple[Edge, Edge]]] = {}
+    open_since: dict[str, CrossedSpan] = {}
+    for book in sorted(books, key=lambda item: (item.product, item.number)):
+        spans = found.setdefault(book.product, [])
+        waiting = open_since.get(book.product)
+        if waiting is not None and book.first >= 0:
+            spans.append((Edge(waiting.place, waiting.ts), Edge(book.first, book.first_ts)))
+            del open_since[book.product]
+        for span in book.crossed:
+            if span.end_place < 0:
+                open_since[book.product] = span
+            elif spans and spans[-1][1].place == span.place:
+                spans[-1] = (spans[-1][0], Edge(span.end_place, span.end_ts))
+            else:
+                spans.append((Edge(span.place, span.ts), Edge(span.end_place, span.end_ts)))
+    for product, span in open_since.items():
+        found[product].append((Edge(span.place, span.ts), Edge(2**62, span.ts)))
+    return {product: spans for product, spans in found.items() if spans}
+
+
+def write_rows(table: str, rows: pa.Table, output: str) -> list[BuiltFile]:
+    """Write the rows of a small table, one file for each date if it has dates; return the files."""
+    if not len(rows):
+        return []
+    if "date" not in rows.column_names:
+        return [_write(table, f"{table}/part-00000.parquet", rows, output)]
+    dates = rows.column("date").cast(pa.string())
+    return [
+        _write(
+            table,
+            f"{partition_path(table, ('date',), (date,))}/part-00000.parquet",
+            rows.filter(pc.equal(dates, date)).unify_dictionaries(),
+            output,
+        )
+        for date in sorted(pc.unique(dates).to_pylist())
+    ]
+
+
+def _write(table: str, path: str, rows: pa.Table, output: str) -> BuiltFile:
+    url = storage.join(output, path)
+    with storage.open_write(url) as file, pq.ParquetWriter(file, rows.schema, **writer_options(rows.schema)) as writer:
+        writer.write_table(rows)
+    return BuiltFile(table, path, len(rows), storage.file_info(url).size)
