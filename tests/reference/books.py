@@ -5,6 +5,7 @@ Books are dicts of exact decimals, and every message looks at everything again.
 
 from __future__ import annotations
 
+import bisect
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,6 +23,22 @@ Levels = tuple[tuple[Decimal, Decimal], ...]
 
 
 @dataclass
+class Side:
+    """The levels of one side: their quantities, and their prices from the lowest."""
+
+    sizes: dict[Decimal, Decimal] = field(default_factory=dict)
+    prices: list[Decimal] = field(default_factory=list)
+
+    def set(self, price: Decimal, size: Decimal) -> None:
+        """Set the quantity at a price; 0 removes it."""
+        if self.sizes.pop(price, None) is not None:
+            del self.prices[bisect.bisect_left(self.prices, price)]
+        if size != 0:
+            self.sizes[price] = size
+            bisect.insort(self.prices, price)
+
+
+@dataclass
 class Book:
     """The book of one product on one connection."""
 
@@ -30,8 +47,8 @@ class Book:
     """Position of the connection's first message."""
     first: Heard
     """First message of the product."""
-    bids: dict[Decimal, Decimal] = field(default_factory=dict)
-    asks: dict[Decimal, Decimal] = field(default_factory=dict)
+    bids: Side = field(default_factory=Side)
+    asks: Side = field(default_factory=Side)
     snapshot_at: int | None = None
     """Position of its latest snapshot."""
     ts_align: int = 0
@@ -39,21 +56,22 @@ class Book:
     def apply(self, event: BookEvent) -> None:
         """Set the levels of an event; a snapshot replaces the whole book."""
         if event.is_snapshot:
-            self.bids, self.asks = {}, {}
+            self.bids, self.asks = Side(), Side()
         for level in event.levels:
-            side = self.bids if level.side == "bid" else self.asks
-            if level.quantity == 0:
-                side.pop(level.price, None)
-            else:
-                side[level.price] = level.quantity
+            (self.bids if level.side == "bid" else self.asks).set(level.price, level.quantity)
 
-    def levels(self) -> tuple[Levels, Levels]:
-        """Return bids and asks."""
-        return tuple(sorted(self.bids.items(), reverse=True)), tuple(sorted(self.asks.items()))
+    def levels(self, depth: int | None) -> tuple[Levels, Levels]:
+        """Return `depth` bids and asks; None is all."""
+        bids, asks = self.bids, self.asks
+        of_bids = reversed(bids.prices if depth is None else bids.prices[-depth:])
+        of_asks = asks.prices[:depth]
+        return tuple((price, bids.sizes[price]) for price in of_bids), tuple(
+            (price, asks.sizes[price]) for price in of_asks
+        )
 
     def is_crossed(self) -> bool:
         """Say whether the best bid is above the best ask."""
-        return bool(self.bids and self.asks) and max(self.bids) > min(self.asks)
+        return bool(self.bids.prices and self.asks.prices) and self.bids.prices[-1] > self.asks.prices[0]
 
     def state(self, position: int, holes: list[Hole], *, trusts_beat: bool) -> str:
         """Return what can be known of it when the message at `position` has arrived."""
@@ -118,9 +136,12 @@ class BookRow:
         return row
 
 
-def book_rows(recording: Recording, *, trusts_beat: bool = False) -> list[BookRow]:
-    """Return the rows of all published books, in arrival order, products of a message in the order of its events."""
-    return _Books(recording, trusts_beat=trusts_beat).rows()
+def book_rows(recording: Recording, *, depth: int | None = None, trusts_beat: bool = False) -> list[BookRow]:
+    """Return the rows of all published books, in arrival order, products of a message in the order of its events.
+
+    They have `depth` levels, which is at least 1; None is all.
+    """
+    return _Books(recording, depth=depth, trusts_beat=trusts_beat).rows()
 
 
 def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
@@ -138,8 +159,9 @@ def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
 
 
 class _Books:
-    def __init__(self, recording: Recording, *, trusts_beat: bool) -> None:
+    def __init__(self, recording: Recording, *, depth: int | None, trusts_beat: bool) -> None:
         self._recording = recording
+        self._depth = depth
         self._trusts_beat = trusts_beat
         self._holes = find_holes(recording)
         self._began = {name: messages[0].position for name, messages in recording.connections.items()}
@@ -175,7 +197,7 @@ class _Books:
         ts_server = heard.message.ts_server
         assert ts_server is not None  # book events are never private
         book.ts_align = max(book.ts_align, ts_server if ts_event is None else ts_event)
-        bids, asks = book.levels()
+        bids, asks = book.levels(self._depth)
         return BookRow(
             product_id=product_id,
             heard=heard,
@@ -195,13 +217,13 @@ class _Books:
     def _is_published(self, heard: Heard, books: dict[str, Book]) -> bool:
         """Say whether the connection of a message, which has been applied, is the one that is published at it."""
         mine = books[heard.connection]
-        alive = [book for book in books.values() if book is mine or self._is_alive(book, heard)]
-        if mine.first is heard:
-            others = [book for book in alive if book is not mine]
-            is_better = mine.snapshot_at is not None and all(self._state(one, heard) != "verified" for one in others)
-            return is_better or not others
         newest = max(books.values(), key=lambda book: book.began)
-        candidates = [book for book in alive if self._latest[book.connection].position >= newest.first.position]
+        candidates = [
+            book
+            for book in books.values()
+            if book is mine
+            or (self._latest[book.connection].position >= newest.first.position and self._is_alive(book, heard))
+        ]
         best = min(candidates, key=lambda book: (STATES.index(self._state(book, heard)), book.began))
         return best is mine
 

@@ -104,7 +104,7 @@ def reference(
     numbers: Numbers = "float64",
     max_line_bytes: int = 64_000_000,
     trusts_beat: bool = False,
-    has_books: bool = False,
+    has_books: bool = True,
 ) -> Reference:
     """Return what a run over `paths` must write; `channels` are wire names and "errors".
 
@@ -159,7 +159,9 @@ class _Run:
 
     def coverage_rows(self, *, trusts_beat: bool, has_books: bool) -> list[Row]:
         """Return the rows of `coverage`, which only the end of the recording tells."""
-        crossed = crossings(self.recording, book_rows(self.recording, trusts_beat=trusts_beat)) if has_books else []
+        crossed = (
+            crossings(self.recording, book_rows(self.recording, depth=1, trusts_beat=trusts_beat)) if has_books else []
+        )
         selected = {TABLE_OF[name] for name in PUBLIC if self.selection.has_channel(name)}
         return [
             row
