@@ -29,9 +29,11 @@ def book_features(
     bid, ask = states.bid_price[:, 0], states.ask_price[:, 0]
     bid_quantity, ask_quantity = states.bid_quantity[:, 0], states.ask_quantity[:, 0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Of two quantities below 2**63 the sum fits into uint64.
-        share = bid_quantity / (bid_quantity.view(np.uint64) + ask_quantity.view(np.uint64))
-        weighted = share * to_float64(ask, price_scale) + (1.0 - share) * to_float64(bid, price_scale)
+        # Of two quantities below 2**63 the sum fits into uint64. The ask's share is not 1 minus the bid's, which would
+        # lose digits.
+        both = bid_quantity.astype(np.uint64) + ask_quantity.astype(np.uint64)
+        bid_share, ask_share = bid_quantity / both, ask_quantity / both
+        weighted = bid_share * to_float64(ask, price_scale) + ask_share * to_float64(bid, price_scale)
         features = {
             "mid": to_float64(bid + ask, price_scale) / 2.0,
             "spread": to_float64(ask - bid, price_scale),
