@@ -115,15 +115,15 @@ def _record(written: Written, lines: list[str], start_ns: int) -> None:
             assert name not in written.sent, name
             written.sent[name] = Sent((segment(), len(now)), int(match[2]), ts_server)
             private.update({name} if match[4] == "user" else ())
-    for name in private:
-        _take_time_of_neighbour(written.sent, name, private)
+    _give_times(written.sent, private)
 
 
-def _take_time_of_neighbour(sent: dict[str, Sent], name: str, private: set[str]) -> None:
-    """Give a private message, which is not looked into, the time of its connection's one before it, or else behind."""
-    others = [one for key, one in sent.items() if key[0] == name[0] and key not in private]
-    before = [one for one in others if one.place < sent[name].place]
-    sent[name] = replace(sent[name], ts_server=(before[-1] if before else others[0]).ts_server)
+def _give_times(sent: dict[str, Sent], private: set[str]) -> None:
+    """Give private messages, which are not looked into, the time of the one before, or else of the first."""
+    latest = next(one.ts_server for name, one in sent.items() if name not in private)
+    for name, one in sent.items():
+        latest = latest if name in private else one.ts_server
+        sent[name] = replace(one, ts_server=latest)
 
 
 def message(text: str, number: int, ts_server: int) -> bytes:

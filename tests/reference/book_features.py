@@ -47,17 +47,20 @@ def book_features(row: BookRow, wanted: Wanted) -> Features:
     return found
 
 
-def order_flow(row: BookRow, before: BookRow | None, holes: Sequence[Hole], wanted: Wanted) -> Features:
-    """Return `ofi` and `ofi_level_<m>` of a row against the row of the book before it, whatever their states are.
+def order_flow(row: BookRow, holes: Sequence[Hole], wanted: Wanted) -> Features:
+    """Return `ofi` and `ofi_level_<m>` of a row against the one before it on its connection, whatever their states are.
 
     `holes` are those of the row's connection.
     """
     ranks = range(wanted.ofi_levels)
     found: Features = dict.fromkeys(("ofi", *(f"ofi_level_{rank}" for rank in ranks)))
-    if before is None or before.heard.connection != row.heard.connection or row.is_snapshot:
+    before = row.before
+    if before is None or row.is_snapshot:
         return found
-    if any(before.heard.position < hole.behind.position <= row.heard.position for hole in holes):
-        return found
+    for hole in holes:
+        is_between = before.heard.position < hole.behind.position <= row.heard.position
+        if is_between and (hole.cause != "explained" or hole.is_on_beat):
+            return found
     if any(one.is_crossed or not one.bids or not one.asks for one in (before, row)):
         return found
     found["ofi"] = _imbalance_of_rank(row, before, 0)

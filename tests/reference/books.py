@@ -51,7 +51,7 @@ class Book:
     asks: Side = field(default_factory=Side)
     snapshot_at: int | None = None
     """Position of its latest snapshot."""
-    ts_align: int = 0
+    latest: BookRow | None = None
 
     def apply(self, event: BookEvent) -> None:
         """Set the levels of an event; a snapshot replaces the whole book."""
@@ -69,15 +69,11 @@ class Book:
             (price, asks.sizes[price]) for price in of_asks
         )
 
-    def is_crossed(self) -> bool:
-        """Say whether the best bid is above the best ask."""
-        return bool(self.bids.prices and self.asks.prices) and self.bids.prices[-1] > self.asks.prices[0]
-
     def state(self, position: int, holes: list[Hole], *, trusts_beat: bool) -> str:
-        """Return what can be known of it when the message at `position` has arrived."""
+        """Return what can be known of it when the message at `position` has arrived, whether it is crossed or not."""
         if self.snapshot_at is None:
             return "no_snapshot"
-        states = ["suspect" if self.is_crossed() else "verified"]
+        states = ["verified"]
         for hole in holes:
             if self.snapshot_at < hole.behind.position <= position:
                 is_explained = hole.explained_at is not None and hole.explained_at <= position
@@ -88,7 +84,7 @@ class Book:
 
 @dataclass(frozen=True)
 class BookRow:
-    """A published book after a message."""
+    """The book of a connection after a message."""
 
     product_id: str
     heard: Heard
@@ -99,6 +95,16 @@ class BookRow:
     ts_align: int
     n_updates: int
     is_snapshot: bool
+    before: BookRow | None = field(repr=False, compare=False)
+    """After the product's message before it on the same connection."""
+    is_published: bool
+
+    @property
+    def clock(self) -> int:
+        """Return the time of its message: of the event, or else of the server."""
+        clock = self.heard.message.ts_server if self.ts_event is None else self.ts_event
+        assert clock is not None  # book events are never private
+        return clock
 
     @property
     def place(self) -> Place:
@@ -137,7 +143,7 @@ class BookRow:
 
 
 def book_rows(recording: Recording, *, depth: int | None = None, trusts_beat: bool = False) -> list[BookRow]:
-    """Return the rows of all published books, in arrival order, products of a message in the order of its events.
+    """Return the books of all connections after every message, products of a message in the order of its events.
 
     They have `depth` levels, which is at least 1; None is all.
     """
@@ -145,10 +151,11 @@ def book_rows(recording: Recording, *, depth: int | None = None, trusts_beat: bo
 
 
 def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
-    """Return where published books are crossed: to the next row of the product."""
+    """Return where published books are crossed: to the next published row of the product."""
     of_products = defaultdict(list)
     for row in rows:
-        of_products[row.product_id].append(row)
+        if row.is_published:
+            of_products[row.product_id].append(row)
     found = []
     for product_id, mine in of_products.items():
         ends = [row.heard.position for row in mine[1:]] + [len(recording.messages)]
@@ -177,9 +184,7 @@ class _Books:
                 if event.levels or event.is_snapshot:
                     events[event.product_id].append(event)
             for product_id, mine in events.items():
-                row = self._apply(heard, product_id, mine)
-                if self._is_published(heard, self._books[product_id]):
-                    rows.append(row)
+                rows.append(self._apply(heard, product_id, mine))
         return rows
 
     def _apply(self, heard: Heard, product_id: str, events: list[BookEvent]) -> BookRow:
@@ -196,19 +201,24 @@ class _Books:
         ts_event = max(times, default=None)
         ts_server = heard.message.ts_server
         assert ts_server is not None  # book events are never private
-        book.ts_align = max(book.ts_align, ts_server if ts_event is None else ts_event)
+        clock = ts_server if ts_event is None else ts_event
         bids, asks = book.levels(self._depth)
-        return BookRow(
+        is_crossed = bool(bids and asks) and bids[0][0] > asks[0][0]
+        states = [self._state(book, heard), *(["suspect"] if is_crossed else [])]
+        book.latest = BookRow(
             product_id=product_id,
             heard=heard,
-            state=self._state(book, heard),
+            state=max(states, key=STATES.index),
             bids=bids,
             asks=asks,
             ts_event=ts_event,
-            ts_align=book.ts_align,
+            ts_align=clock if book.latest is None else max(clock, book.latest.ts_align),
             n_updates=sum(len(event.levels) for event in events),
             is_snapshot=is_snapshot,
+            before=book.latest,
+            is_published=self._is_published(heard, books),
         )
+        return book.latest
 
     def _state(self, book: Book, heard: Heard) -> str:
         holes = self._holes[book.connection]
@@ -217,12 +227,11 @@ class _Books:
     def _is_published(self, heard: Heard, books: dict[str, Book]) -> bool:
         """Say whether the connection of a message, which has been applied, is the one that is published at it."""
         mine = books[heard.connection]
-        newest = max(books.values(), key=lambda book: book.began)
+        brought = max(book.first.position for book in books.values())
         candidates = [
             book
             for book in books.values()
-            if book is mine
-            or (self._latest[book.connection].position >= newest.first.position and self._is_alive(book, heard))
+            if book is mine or (self._latest[book.connection].position >= brought and self._is_alive(book, heard))
         ]
         best = min(candidates, key=lambda book: (STATES.index(self._state(book, heard)), book.began))
         return best is mine

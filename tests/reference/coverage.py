@@ -59,12 +59,14 @@ def _spans(recording: Recording, *, trusts_beat: bool) -> dict[tuple[str, str], 
     end = len(recording.messages)
     found: dict[tuple[str, str], dict[str, list[Span]]] = defaultdict(dict)
     for name, messages in recording.connections.items():
-        silent = _silent(messages)
+        silences = [(earlier.position, later.position) for earlier, later in find_silences(messages)]
         for key in {key for heard in messages for key in heard.carries()}:
             channel, product_id = key
             first = next(heard.position for heard in messages if key in heard.carries())
-            spans = [Span(0, first, "no_data", "start"), *silent]
-            spans.append(Span(messages[-1].position, end, "no_data", "connection_end"))
+            spans = [Span(0, first, "no_data", "start")]
+            spans += [Span(*silence, "no_data", "silence") for silence in silences]
+            if _ended(messages[-1], recording):
+                spans.append(Span(messages[-1].position, end, "no_data", "connection_end"))
             if channel == "level2":
                 snapshots = [heard.position for heard in messages if product_id in heard.snapshots()] + [end]
                 spans.append(Span(first, snapshots[0], "no_snapshot", "no_snapshot"))
@@ -79,16 +81,23 @@ def _spans(recording: Recording, *, trusts_beat: bool) -> dict[tuple[str, str], 
     return found
 
 
-def _silent(messages: list[Heard]) -> list[Span]:
-    spans = []
+def _ended(last: Heard, recording: Recording) -> bool:
+    """Say whether the recording goes on without a connection for so long that it must have ended."""
+    end = recording.messages[-1].ts_server
+    assert end is not None and last.ts_server is not None
+    return end - last.ts_server > _SILENCE_NS
+
+
+def find_silences(messages: list[Heard]) -> list[tuple[Heard, Heard]]:
+    """Return the messages of a connection between which it was silent, once it has had a heartbeat."""
+    silences = []
     has_heartbeat = False
     for earlier, later in pairwise(messages):
         has_heartbeat = has_heartbeat or earlier.counter is not None
-        if earlier.ts_server is None or later.ts_server is None:
-            continue
+        assert earlier.ts_server is not None and later.ts_server is not None
         if has_heartbeat and later.ts_server - earlier.ts_server > _SILENCE_NS:
-            spans.append(Span(earlier.position, later.position, "no_data", "silence"))
-    return spans
+            silences.append((earlier, later))
+    return silences
 
 
 def _harmed_books(holes: list[Hole], snapshots: list[int], *, trusts_beat: bool) -> list[Span]:
@@ -114,8 +123,9 @@ def _tiles(recording: Recording, of_connections: Mapping[str, list[Span]], cross
         status = _status(position, of_connections, crossings)
         if not tiles or tiles[-1][1] != status or position in midnights:
             tiles.append((position, status))
+    only_split = {here: midnights[here] for (_, before), (here, status) in pairwise(tiles) if before == status}
     return [
-        _row(recording, start, following, status, midnights)
+        _row(recording, start, following, status, only_split)
         for (start, status), (following, _) in pairwise([*tiles, (end, tiles[-1][1])])
     ]
 
@@ -139,7 +149,7 @@ def _status_of(position: int, connection: str, spans: list[Span]) -> Status:
         return "verified", None, connection
     worst = max(STATES.index(span.state) for span in at)
     first = min((span for span in at if span.state == STATES[worst]), key=lambda span: span.start)
-    return first.state, first.cause, None if first.cause == "start" else connection
+    return first.state, first.cause, None if first.state == "no_data" else connection
 
 
 def _midnights(recording: Recording) -> dict[int, int]:

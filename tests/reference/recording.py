@@ -21,7 +21,7 @@ class Heard:
     connection: str
     message: Message
     ts_server: int | None
-    """As sent; of a private message, which is not looked into, that of its neighbour."""
+    """As sent; of a private message, which is not looked into, that of the message before it."""
 
     @property
     def number(self) -> int:
@@ -38,11 +38,12 @@ class Heard:
         return counter
 
     def carries(self) -> set[tuple[str, str]]:
-        """Return (channel as its table, product) of the rows."""
-        if self.message.channel in PRIVATE:
-            return set()
-        table = TABLE_OF[self.message.channel]
-        return {(table, str(row["product_id"])) for row in self.message.rows if "product_id" in row}
+        """Return (channel as its table, product) of what it names."""
+        return (
+            set()
+            if self.message.channel in PRIVATE
+            else {(TABLE_OF[self.message.channel], product) for product in self.message.products}
+        )
 
     def snapshots(self) -> set[str]:
         """Return the products of which it holds the whole book."""
@@ -68,10 +69,9 @@ class Recording:
         self.messages.append(Heard(len(self.messages), place, connection, message, message.ts_server))
 
     def finish(self) -> None:
-        """Give messages without a time that of their neighbour: of their connection, or else of the recording."""
-        for messages in (*self.connections.values(), self.messages):
-            _fill(messages)
-            _fill(messages[::-1])
+        """Give messages without a time that of the message before, and at the beginning that of the first with one."""
+        _fill(self.messages)
+        _fill(self.messages[::-1])
 
     @property
     def connections(self) -> dict[str, list[Heard]]:

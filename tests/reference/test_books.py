@@ -211,15 +211,43 @@ def test_order_flow_at_holes(input_dir: Path) -> None:
         (4, 3, "hb 3"),  # it was a heartbeat
         (5, 4, "up BTC b100x5"),
         (7, 5, "hb 5"),
-        (8, 6, "up BTC b100x9"),  # behind a hole that is explained already
+        (8, 6, "up BTC b100x9"),  # behind a hole that a heartbeat has explained already
         options=FEATURES,
     )
     assert shown(found, "book_state", "ofi") == [
         ("verified", None),
         ("suspect", None),
         ("verified", 3.0),
-        ("verified", None),
+        ("verified", 4.0),
     ]
+
+
+def test_order_flow_at_a_beat_that_is_trusted(input_dir: Path) -> None:
+    options = BookOptions(depth=1, trusts_beat=True, wanted=Wanted((), (), (), 1))
+    lines = [(number, number * 500, f"up BTC b100x{number}") for number in (2, 4, 6, 8, 9)]
+    found = rows(input_dir, (0, 0, "snap BTC"), *lines, options=options)
+    assert shown(found, "book_state", "ofi") == [
+        ("verified", None),
+        ("suspect", None),
+        ("suspect", None),
+        ("verified", None),
+        ("verified", None),
+        ("verified", 1.0),
+    ]
+
+
+def test_order_flow_of_a_connection_that_is_not_always_published(input_dir: Path) -> None:
+    found = rows(
+        input_dir,
+        (500, 0, "snap BTC"),
+        (0, 1, "snap BTC"),
+        (501, 2, "up BTC b100x3"),
+        (1, 3, "up BTC b100x9"),  # gives no row
+        (502, 4, "up BTC b100x4"),
+        (2, 4005, "up BTC b100x11"),
+        options=FEATURES,
+    )
+    assert shown(found, "sequence_num", "ofi") == [(500, None), (0, None), (501, 2.0), (502, 1.0), (2, 2.0)]
 
 
 def test_intervals(input_dir: Path) -> None:
@@ -236,7 +264,7 @@ def test_intervals(input_dir: Path) -> None:
         options=options,
     )
     assert [(row["ts_start"] - START, row["ts_end"] - START) for row in found] == [  # type: ignore[operator]
-        (start * MS, (start + 100) * MS) for start in (0, 100, 200, 300, 400, 500)
+        (start * MS, (start + 100) * MS) for start in (0, 100, 200, 300, 400)
     ]
     names = ("n_messages", "line", "bid_size_0", "mid", "ofi", "ofi_level_0", "ofi_n", "ofi_missing")
     assert shown(found, *names) == [
@@ -245,24 +273,78 @@ def test_intervals(input_dir: Path) -> None:
         (0, 3, 6.0, 100.5, None, None, 0, 0),
         (0, 3, 6.0, 100.5, None, None, 0, 0),
         (3, 6, 3.0, 100.5, 3.0, 3.0, 2, 1),
-        (1, 7, 1.0, None, None, None, 0, 1),
     ]
+    assert shown(found, "ts_available") == [(START + ended * MS,) for ended in (199, 420, 420, 420, 500)]
     skipping = BookOptions(depth=1, interval_ns=100 * MS, skips_empty=True, wanted=None)
     again = book_table_rows(reference([input_dir]).recording, skipping)["BTC-USD"]
-    assert shown(again, "n_messages", "line") == [(2, 2), (1, 3), (3, 6), (1, 7)]
+    assert shown(again, "n_messages", "line") == [(2, 2), (1, 3), (3, 6)]
 
 
-def test_intervals_end_with_a_connection(input_dir: Path) -> None:
+def test_intervals_of_two_connections(input_dir: Path) -> None:
     options = BookOptions(depth=1, interval_ns=100 * MS, wanted=None)
     found = rows(
         input_dir,
-        (0, 0, "snap BTC"),
-        (1, 150, "up BTC"),
-        (0, 820, "snap BTC"),
+        (500, 0, "snap BTC"),
+        (501, 150, "up BTC"),
+        (0, 820, "snap BTC"),  # between the two nothing is repeated
         (1, 1010, "up BTC"),
+        (2, 1020, "up BTC"),
+        (502, 1030, "up BTC"),
+        (3, 1350, "up BTC"),  # gives no row, and ends those intervals all the same
+        (503, 1360, "up BTC"),
+        (504, 1430, "up BTC"),
         options=options,
     )
-    assert shown(found, "ts_start", "connection_id", "line") == [
-        (START + start * MS, f"s_20251126.ndjson:{first}", line)
-        for start, first, line in ((0, 1, 1), (100, 1, 2), (800, 3, 3), (900, 3, 3), (1000, 3, 4))
+    assert shown(found, "ts_start", "sequence_num", "n_messages", "ts_available") == [
+        (START + start * MS, number, n_messages, START + ended * MS)
+        for start, number, n_messages, ended in (
+            (0, 500, 1, 150),
+            (100, 501, 1, 820),
+            (800, 0, 1, 1010),
+            (900, 0, 0, 1010),
+            (1000, 502, 3, 1350),
+            (1300, 503, 1, 1430),
+        )
     ]
+
+
+def test_intervals_of_a_silence(input_dir: Path) -> None:
+    options = BookOptions(depth=1, interval_ns=1000 * MS, wanted=None)
+    found = rows(
+        input_dir,
+        (0, 0, "snap BTC"),
+        (1, 1500, "hb 1"),
+        (2, 6200, "ack"),
+        (3, 7000, "up BTC"),
+        (4, 11000, "up BTC"),
+        options=options,
+    )
+    # Silent from 1.5 s to 6.2 s, and from 7 s to 11 s: nothing is repeated in what is wholly within.
+    starts_s = [(row["ts_start"] - START) // (1000 * MS) for row in found]  # type: ignore[operator]
+    assert starts_s == [0, 1, 6, 7]
+
+
+def test_an_hour_of_empty_intervals_is_the_most(input_dir: Path) -> None:
+    options = BookOptions(depth=1, interval_ns=600_000 * MS, wanted=None)  # ten minutes
+    minutes = (0, 70, 150, 151)
+    lines = [(number, minute * 60_000, "snap BTC") for number, minute in enumerate(minutes)]
+    found = rows(input_dir, *lines, options=options)
+    starts_min = [(row["ts_start"] - START) // (60_000 * MS) for row in found]  # type: ignore[operator]
+    assert starts_min == [0, 10, 20, 30, 40, 50, 60, 70]
+
+
+def test_order_flow_of_intervals_that_were_not_verified(input_dir: Path) -> None:
+    options = BookOptions(depth=1, interval_ns=100 * MS, wanted=Wanted((), (), (), 1))
+    found = rows(
+        input_dir,
+        (0, 0, "snap BTC b100x1 a101x1"),
+        (1, 10, "up BTC b100x2"),
+        (2, 20, "up BTC b102x2"),  # crossed
+        (3, 30, "up BTC b102x0"),
+        (4, 40, "up BTC b100x5"),
+        (5, 110, "up BTC b100x6"),
+        (6, 200, "up BTC b100x7"),
+        options=options,
+    )
+    names = ("mid", "ofi", "ofi_n", "ofi_missing")
+    assert shown(found, *names) == [(100.5, None, 2, 3), (100.5, 1.0, 1, 0)]
