@@ -62,6 +62,10 @@ class ConnectionRecord:
     first: dict[tuple[int, str], Edge] = field(default_factory=dict)
     snapshots: dict[str, list[Edge]] = field(default_factory=dict)
 
+    def bring(self, channel: int, product: str, edge: Edge) -> None:
+        """Note a message with a product; they are not told in the order of their places."""
+        self.first[channel, product] = min(edge, self.first.get((channel, product), edge))
+
 
 @dataclass(frozen=True)
 class ConnectionEnd:
@@ -110,7 +114,7 @@ class Timeline:
             self.end = Edge(int(stretch.place[last]), int(stretch.ts[last]))
 
     def _filled(self, ts: Int64s) -> Int64s:
-        """Give messages without a time that of the message before; those at the very beginning get the first there is."""
+        """Give messages without a time that of the one before; those at the very beginning get the first there is."""
         known = np.flatnonzero(ts != NULL)
         before = self._latest_ts
         if len(known):
@@ -136,7 +140,7 @@ class Timeline:
 
     def mention(self, connection: int, channel: int, product: str, edge: Edge) -> None:
         """Note a product beside the first one of a message."""
-        self.connections[connection].first.setdefault((channel, product), edge)
+        self.connections[connection].bring(channel, product, edge)
 
     def snapshot(self, connection: int, product: str, edge: Edge) -> None:
         """Note a message with a snapshot of a book."""
@@ -167,7 +171,7 @@ class Timeline:
         record = self.connections[connection]
         earlier = Edge(before, before_ts)
         if kind == _FIRST and b >= 0:
-            record.first.setdefault((a, symbols[b]), edge)
+            record.bring(a, symbols[b], edge)
         elif kind == _SILENCE:
             record.silences.append((earlier, edge))
         elif kind == _HEARTBEAT:

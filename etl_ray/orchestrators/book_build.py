@@ -265,6 +265,8 @@ class _Files:
         return tuple(found)
 
     def _flush(self, date: str, *, whole: bool) -> None:
+        if not self._waiting[date]:
+            return
         rows = pa.concat_tables(self._waiting[date])
         size = self._options.rows_per_group
         ready = len(rows) if whole else len(rows) - len(rows) % size
