@@ -100,9 +100,9 @@ def _record(written: Written, lines: list[str], start_ns: int) -> None:
     private: set[str] = set()
     for line in lines:
         now = written.segments[segment()]
-        if line.startswith("---"):
-            if line.endswith("cut"):
-                written.damaged.add(segment())
+        if line == "cut":
+            written.damaged.add(segment())
+        elif line == "---":
             written.segments[f"segment_20251126T14_{len(written.segments) + 1:05}.ndjson"] = []
         elif line in ("!", ".", "error"):
             now.append({"!": _GARBAGE, ".": b"", "error": _ERROR}[line])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.coverage.job import job_tables
 from tests.coverage.notation import Row, Written, read
 from tests.reference import reference
 from tests.reference.books import book_rows
@@ -33,6 +34,15 @@ def test_the_reference_finds_what_is_expected(written: Written, input_dir: Path)
         if row.is_published:
             published.setdefault(row.product_id, []).append((row.place, row.state))
     assert published == written.book
+
+
+@pytest.mark.parametrize("unit_bytes", [None, 300])
+def test_the_job_finds_what_is_expected(
+    written: Written, unit_bytes: int | None, input_dir: Path, output_dir: Path
+) -> None:
+    found = job_tables(input_dir, output_dir, unit_bytes=unit_bytes, trust_beat=written.trust_beat)
+    assert_as_written(found.connections, found.coverage, written)
+    assert found.published == written.book
 
 
 def assert_as_written(connections: list[Row], coverage: list[Row], written: Written) -> None:

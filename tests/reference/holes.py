@@ -51,7 +51,7 @@ def connection_rows(recording: Recording) -> list[Row]:
             "sequence_num_last": max(heard.number for heard in messages),
             "messages": len(messages),
             "channels": sorted({heard.message.channel for heard in messages}),
-            "products": sorted({heard.message.products[0] for heard in messages if heard.message.products}),
+            "products": sorted({product for heard in messages for product in heard.message.products}),
             "missing_unverifiable": messages[0].number,
         }
         for cause in CLASSES:
