@@ -17,8 +17,8 @@ class Ladder:
 
     def __init__(self) -> None:
         self._buffers: dict[str, npt.NDArray[np.generic]] = {}
-        self.user: object = None
-        """The replay that the buffers belong to now."""
+        self.tenancies = 0
+        """How many replays have had the buffers; they belong to the latest."""
 
     def room(self, name: str, shape: tuple[int, ...], dtype: type[Item]) -> npt.NDArray[Item]:
         """Return the array of this name, with this shape and any content; it lies where the last of its name lay."""

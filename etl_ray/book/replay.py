@@ -91,7 +91,8 @@ class Replay:
         self._options = options
         self._shared = ladder is not None
         self._ladder = ladder or Ladder()
-        self._ladder.user = self
+        self._ladder.tenancies += 1
+        self._tenancy = self._ladder.tenancies
         self._unit = float(10**quantity_scale)
         self._bps = np.array(sorted(options.bps), np.int64)
         self._notionals = np.array(sorted(options.notionals), np.float64) * self._unit
@@ -169,7 +170,7 @@ class Replay:
         return NetDelta.full(*kernel.levels_of(*self._levels, self._prices))
 
     def _check_ladder(self) -> None:
-        if self._ladder.user is not self:
+        if self._ladder.tenancies != self._tenancy:
             raise ValueError("the ladder of this replay has gone to another replay, which ended this one")
 
     def _room(self, rows: int) -> States:
