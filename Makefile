@@ -60,6 +60,8 @@ bench: $(VENV)/.installed-dev ## measure speed and memory, as Markdown in bench-
 	@$(BIN)/python -m tests.benchmarks.memory --json $(BENCH_DIR)/memory.json --markdown $(BENCH_DIR)/memory.md
 	@echo "==> measuring the memory of Parquet to Parquet"
 	@$(BIN)/python -m tests.benchmarks.parquet_memory --json $(BENCH_DIR)/parquet_memory.json --markdown $(BENCH_DIR)/parquet_memory.md
+	@echo "==> measuring order books"
+	@$(BIN)/python -m tests.benchmarks.books --json $(BENCH_DIR)/books.json --markdown $(BENCH_DIR)/books.md
 
 constraints: ## resolve all dependencies anew and pin them in constraints.txt
 	@echo "==> resolving with $$($(PYTHON) --version)"
