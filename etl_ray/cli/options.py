@@ -39,6 +39,9 @@ AddressOption = Annotated[str | None, typer.Option("--address", metavar="ADDRESS
 NumbersOption = Annotated[
     Numbers | None, typer.Option("--numbers", help="How prices and quantities are stored: decimal is exact.")
 ]
+BooksOption = Annotated[
+    bool | None, typer.Option("--books/--no-books", help="Rebuild the order books of level2 (the default), or not.")
+]
 StrictOption = Annotated[
     bool | None, typer.Option("--strict/--no-strict", help="Exit with 3 if the input leaves any doubt.")
 ]
@@ -59,13 +62,17 @@ class RunOptions:
     engine: Engine | None
     address: str | None
     numbers: Numbers | None
+    books: bool | None
     strict: bool | None
     overwrite: bool | None
 
     def job_config(self) -> JobConfig:
         """Return the config file, or the defaults, with these options laid over it."""
         base = JobConfig() if self.config is None else load_config(self.config)
-        return base.merge(self._overrides())
+        config = base.merge(self._overrides())
+        if self.books and not config.has_books:
+            raise ConfigError("--books: expected the channel level2 to be enabled, found it left out")
+        return config
 
     def _overrides(self) -> dict[str, object]:
         overrides: dict[str, object] = {
@@ -85,10 +92,13 @@ class RunOptions:
             overrides["address"] = None  # the file's address belongs to the file's engine
         if self.products is not None:
             overrides["products"] = split_names(self.products, "--products")
+        channels: dict[str, dict[str, object]] = {}
         if self.channels is not None:
             wanted = {channel_name(name) for name in split_names(self.channels, "--channels")}
-            overrides["channels"] = {name: {"enabled": name in wanted} for name in CHANNELS}
-        return overrides
+            channels = {name: {"enabled": name in wanted} for name in CHANNELS}
+        if self.books is not None:
+            channels.setdefault("level2", {})["processor_options"] = {"reconstruct_lob": self.books}
+        return overrides | ({"channels": channels} if channels else {})
 
 
 def split_names(values: list[str], option: str) -> list[str]:

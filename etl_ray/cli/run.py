@@ -10,6 +10,7 @@ import typer
 
 from etl_ray.cli.options import (
     AddressOption,
+    BooksOption,
     ChannelsOption,
     ConfigOption,
     EndOption,
@@ -39,6 +40,7 @@ def run(  # noqa: PLR0913 - one parameter per option
     engine: EngineOption = None,
     address: AddressOption = None,
     numbers: NumbersOption = None,
+    books: BooksOption = None,
     strict: StrictOption = None,
     overwrite: OverwriteOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary table.")] = False,
@@ -63,6 +65,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         engine=engine,
         address=address,
         numbers=numbers,
+        books=books,
         strict=strict,
         overwrite=overwrite,
     )
@@ -86,6 +89,7 @@ def config(  # noqa: PLR0913 - one parameter per option
     engine: EngineOption = None,
     address: AddressOption = None,
     numbers: NumbersOption = None,
+    books: BooksOption = None,
     strict: StrictOption = None,
     overwrite: OverwriteOption = None,
 ) -> None:
@@ -99,6 +103,7 @@ def config(  # noqa: PLR0913 - one parameter per option
         engine=engine,
         address=address,
         numbers=numbers,
+        books=books,
         strict=strict,
         overwrite=overwrite,
     )

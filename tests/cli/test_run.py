@@ -35,6 +35,10 @@ def only(*names: str) -> dict[str, ChannelConfig]:
     return {name: ChannelConfig(enabled=name in names) for name in CHANNELS}
 
 
+def with_books(config: JobConfig, books: bool) -> JobConfig:
+    return config.merge({"channels": {"level2": {"processor_options": {"reconstruct_lob": books}}}})
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -56,6 +60,9 @@ def only(*names: str) -> dict[str, ChannelConfig]:
         (["--engine", "local"], JobConfig(engine="local")),
         (["--engine", "ray"], JobConfig(engine="ray")),
         (["--address", "ray://head:10001"], JobConfig(address="ray://head:10001")),
+        (["--no-books"], with_books(JobConfig(), False)),
+        (["--books"], JobConfig()),
+        (["--no-books", "--channels", "ticker"], with_books(JobConfig(channels=only("ticker")), False)),
         (["--numbers", "decimal"], JobConfig(numbers="decimal")),
         (["--numbers", "float64"], JobConfig(numbers="float64")),
         (["--strict"], JobConfig(strict=True)),
@@ -117,6 +124,17 @@ def test_options_override_the_file(jobs: FakeJobs, etl_ray: Execute) -> None:
     ]
 
 
+def test_books_of_the_file_are_overridden(jobs: FakeJobs, etl_ray: Execute) -> None:
+    Path("run.yaml").write_text("channels: {level2: {processor_options: {reconstruct_lob: false, depth: 3}}}\n")
+    for options in ([], ["--books"], ["--no-books"]):
+        assert etl_ray("run", "IN", "OUT", "--config", "run.yaml", *options).code == 0
+    assert [(config.level2.reconstruct_lob, config.level2.depth) for config in jobs.configs] == [
+        (False, 3),
+        (True, 3),
+        (False, 3),
+    ]
+
+
 CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, subscriptions, errors"
 
 
@@ -137,6 +155,10 @@ CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, sub
             "--channels: expected names separated by commas, found 'level2,,ticker'",
         ),
         (["run", "IN", "OUT", "--products", ""], "--products: expected names separated by commas, found ''"),
+        (
+            ["run", "IN", "OUT", "--channels", "ticker", "--books"],
+            "--books: expected the channel level2 to be enabled, found it left out",
+        ),
         (
             ["run", "IN", "OUT", "--start", "yesterday"],
             "start: expected a date (2025-11-26), a time with its zone (2025-11-26T14:00:00.123456789Z) "

@@ -21,6 +21,18 @@ from etl_ray.errors import ConfigError
 
 NOON_NS = 1_764_158_400_000_000_000  # 2025-11-26T12:00:00Z
 CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, subscriptions, errors"
+LEVEL2_OPTIONS = {
+    "reconstruct_lob": True,
+    "compute_features": True,
+    "depth": 10,
+    "emit": "message",
+    "skip_empty": False,
+    "trust_beat": False,
+    "imbalance_levels": [1, 5, 10],
+    "depth_bps": [5, 10, 25],
+    "sweep_notionals": [10_000, 100_000],
+    "ofi_levels": 5,
+}
 
 
 def test_defaults() -> None:
@@ -51,8 +63,10 @@ def test_all_channels_are_there_with_their_own_partitions() -> None:
         "subscriptions": by_date,
         "errors": by_date,
     }
-    assert {name: channel.processor_options for name, channel in config.channels.items()} == {
-        name: {"include_batch": True} if name == "ticker" else {} for name in CHANNELS
+    options: dict[str, dict[str, object]] = {name: {} for name in CHANNELS}
+    assert {name: channel.processor_options for name, channel in config.channels.items()} == options | {
+        "level2": LEVEL2_OPTIONS,
+        "ticker": {"include_batch": True},
     }
     assert config.include_ticker_batch is True
 
@@ -61,6 +75,9 @@ def test_partition_cols_of_tables_that_are_no_channel() -> None:
     config = JobConfig()
     assert config.partition_cols("rejects") == ("date",)
     assert config.partition_cols("instruments") == ()
+    assert config.partition_cols("book") == config.partition_cols("book_checkpoints") == ("product_id", "date")
+    assert config.partition_cols("coverage") == ("date",)
+    assert config.partition_cols("connections") == ()
 
 
 def test_empty_file_is_the_default(load: Callable[[str], JobConfig]) -> None:

@@ -33,7 +33,22 @@ def test_semantic_is_what_decides_rows() -> None:
         "format_version": 1,
         "venue": "coinbase",
         "channels": {
-            "level2": {"partition_cols": ["product_id", "date"], "processor_options": {}, "processors": []},
+            "level2": {
+                "partition_cols": ["product_id", "date"],
+                "processor_options": {
+                    "reconstruct_lob": True,
+                    "compute_features": True,
+                    "depth": 10,
+                    "emit": "message",
+                    "skip_empty": False,
+                    "trust_beat": False,
+                    "imbalance_levels": [1, 5, 10],
+                    "depth_bps": [5, 10, 25],
+                    "sweep_notionals": [10_000, 100_000],
+                    "ofi_levels": 5,
+                },
+                "processors": [],
+            },
             "ticker": {
                 "partition_cols": ["product_id", "date"],
                 "processor_options": {"include_batch": True},
@@ -62,12 +77,28 @@ SAME = [
     {"staging": {"url": "gs://bucket/staging"}},
     {"resources": {"cpus_per_task": 2, "memory_mb_per_task": 1, "max_tasks": 1}},
     {"channels": {"level2": {"partition_cols": ["product_id", "date"]}}},
+    {"channels": {"level2": {"processor_options": {"depth": 10, "emit": "message", "depth_bps": [5, 10, 25]}}}},
 ]
 OTHER = [
     {"numbers": "decimal"},
     {"products": ["BTC-USD"]},
     {"channels": {"level2": {"enabled": False}}},
     {"channels": {"level2": {"partition_cols": ["date", "product_id"]}}},
+    *(
+        {"channels": {"level2": {"processor_options": {name: value}}}}
+        for name, value in {
+            "reconstruct_lob": False,
+            "compute_features": False,
+            "depth": 11,
+            "emit": "1s",
+            "skip_empty": True,
+            "trust_beat": True,
+            "imbalance_levels": [5, 1, 10],
+            "depth_bps": [],
+            "sweep_notionals": [1],
+            "ofi_levels": 0,
+        }.items()
+    ),
     {"channels": {"ticker": {"processor_options": {"include_batch": False}}}},
     {"channels": {"ticker": {"processors": ["my.module:Class"]}}},
     {"staging": {"unit_mb": 64}},
@@ -91,6 +122,31 @@ def test_order_of_products_does_not_matter() -> None:
     assert one.semantic_hash() == other.semantic_hash()
 
 
+def levels(greatest: int) -> st.SearchStrategy[list[int]]:
+    """Draw a list of an option of books."""
+    return st.lists(st.integers(1, greatest), unique=True, max_size=3)
+
+
+OPTIONS = {
+    "ticker": st.fixed_dictionaries({"include_batch": st.booleans()}),
+    "level2": st.fixed_dictionaries(
+        {},
+        optional={
+            "reconstruct_lob": st.booleans(),
+            "compute_features": st.booleans(),
+            "depth": st.integers(1, 1000),
+            "emit": st.sampled_from(["message", "100ms", "24h"]),
+            "skip_empty": st.booleans(),
+            "trust_beat": st.booleans(),
+            "imbalance_levels": levels(1000),
+            "depth_bps": levels(10_000),
+            "sweep_notionals": levels(10**15),
+            "ofi_levels": st.integers(0, 1000),
+        },
+    ),
+}
+
+
 @st.composite
 def job_configs(draw: st.DrawFn) -> JobConfig:
     """Draw any valid config."""
@@ -105,7 +161,7 @@ def job_configs(draw: st.DrawFn) -> JobConfig:
     for name in CHANNELS:
         allowed = [col for col in ("product_id", "date") if col in TABLES[name].names]
         cols = draw(st.none() | st.lists(st.sampled_from(allowed), unique=True).map(tuple))
-        options = {"include_batch": draw(st.booleans())} if name == "ticker" else {}
+        options = draw(OPTIONS[name]) if name in OPTIONS else {}
         channels[name] = ChannelConfig(
             enabled=name in names,
             partition_cols=cols,

@@ -57,8 +57,8 @@ REFUSED = {
         "did you mean 'include_batch'? known: include_batch",
     ),
     "option of a channel that has none": (
-        "channels:\n  level2:\n    processor_options: {depth: 5}\n",
-        "3: channels.level2.processor_options.depth: channel level2 has no such processor option; known: none",
+        "channels:\n  candles:\n    processor_options: {depth: 5}\n",
+        "3: channels.candles.processor_options.depth: channel candles has no such processor option; known: none",
     ),
     "unknown key of a processor": (
         "channels:\n  ticker:\n    processors:\n    - {path: 'a:B', option: {}}\n",
@@ -247,7 +247,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ),
         (
             lambda: JobConfig(channels={"level2": ChannelConfig(processor_options={"depth": True})}),
-            "channels.level2.processor_options.depth: channel level2 has no such processor option; known: none",
+            "channels.level2.processor_options.depth: expected a whole number, found True",
         ),
         (
             lambda: JobConfig(channels={1: {}}),
