@@ -9,11 +9,10 @@ from dataclasses import dataclass
 class RunSummary:
     """Figures of one run.
 
-    `bytes` are unpacked bytes, `seconds` wall time, that of compiling the
-    scanner left out. `rows` are per table, `messages` per wire channel. Lines add up:
-    lines = accepted + ignored + out_of_range + blank + rejects. `damaged` says which segments ended early, `findings`
-    what --strict objects to. `slow_lines` took the slow parser; `unknown_keys` were accepted and dropped.
-    `unchanged` means that nothing was left to do.
+    `bytes` are unpacked bytes, `seconds` wall time, that of compiling left out. `rows` are per table, `messages` per
+    wire channel. Lines add up: lines = accepted + ignored + out_of_range + blank + rejects. `damaged` says which
+    segments ended early, `findings` what --strict objects to. `slow_lines` took the slow parser; `unknown_keys` were
+    accepted and dropped. `unchanged` means that nothing was left to do.
     """
 
     lines: int

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 _SLOW_SHARE = 0.05
 _SLOW_LINES = 1_000  # in a small input a few odd lines are a large share and cost nothing
 _BYTES_PER_MB = 1_000_000
+_OF_THE_RECORDING = ("coverage", "connections")  # what these tell is there whatever is selected
 _PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 
 
@@ -97,5 +98,6 @@ def warn(summary: RunSummary, *, strict: bool) -> None:
         logger.warning(
             "%s of the lines took the slow parser: this input has a shape that the fast one does not know", share
         )
-    if summary.lines and not summary.unchanged and not any(summary.rows.values()):
+    written = any(rows for table, rows in summary.rows.items() if table not in _OF_THE_RECORDING)
+    if summary.lines and not summary.unchanged and not written:
         logger.warning("no row was written: are --products, --channels, --start and --end what was meant?")

@@ -107,8 +107,9 @@ def test_many_slow_lines_are_a_warning(
     assert etl_ray("run", "IN", "OUT", "--quiet").err == ("" if share is None else warning)
 
 
-def test_no_rows_at_all_is_a_warning(jobs: FakeJobs, etl_ray: Execute) -> None:
-    jobs.summary = replace(SUMMARY, rows={"level2": 0, "rejects": 0})
+@pytest.mark.parametrize("rows", [{"level2": 0, "rejects": 0}, {}, {"coverage": 3, "connections": 1}])
+def test_no_rows_at_all_is_a_warning(rows: dict[str, int], jobs: FakeJobs, etl_ray: Execute) -> None:
+    jobs.summary = replace(SUMMARY, rows=rows)
     assert etl_ray("run", "IN", "OUT", "--quiet").err == (
         "etl-ray: warning: no row was written: are --products, --channels, --start and --end what was meant?\n"
     )
