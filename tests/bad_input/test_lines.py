@@ -221,7 +221,8 @@ def test_a_line_of_10_mb(input_dir: Path, output_dir: Path) -> None:
     levels = long.count(b"side")
     (input_dir / SEGMENT).write_bytes(good(1) + b"\n" + long + b"\n" + good(3) + b"\n")
     summary = run(input_dir, output_dir)
-    assert (summary.accepted, summary.rejects, summary.rows) == (3, 0, {"level2": 2 + levels})
+    rows = {"level2": 2 + levels, "book": 3, "connections": 1, "coverage": 2}
+    assert (summary.accepted, summary.rejects, summary.rows) == (3, 0, rows)
     assert levels > 100_000
     assert kept(output_dir) == {SEGMENT: [1.0, 2.0, *[7.0] * (levels - 1), 3.0]}
 

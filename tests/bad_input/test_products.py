@@ -14,6 +14,7 @@ from tests.bad_input.recordings import good, reasons, run
 from tests.orchestrators.outputs import places_of
 
 SEGMENT = "segment_20251126T14_00001.ndjson"
+TABLES = ("book", "level2")
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 HOSTILE = {
     "parent": "..",
@@ -75,15 +76,21 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def directory_of(output: Path, line: int) -> str:
-    """Return the only directory that holds rows of a line, which lies in the level below the table."""
+    """Return the only directory that holds rows of a line, which lies in the level below each table."""
     holding = [
         path.relative_to(output).parts
-        for path in output.rglob("*.parquet")
+        for table in TABLES
+        for path in (output / table).rglob("*.parquet")
         if line in pq.read_table(path, columns=["line"], partitioning=None)["line"].to_pylist()
     ]
-    ((table, product, date, _),) = holding
-    assert (table, date) == ("level2", "date=2025-11-26")
+    ((_, product, _, _), _) = holding
+    assert holding == [(table, product, "date=2025-11-26", "part-00000.parquet") for table in TABLES]
     return product
+
+
+def test_coverage_names_them_all(output: Path) -> None:
+    found = pq.read_table(output / "coverage")
+    assert {*found["product_id"].to_pylist()} == {*PRODUCTS.values()}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -93,8 +100,9 @@ def test_a_product_is_read_back_from_its_directory(name: str, output: Path) -> N
     directory = directory_of(output, line)
     assert unquote(directory.removeprefix("product_id=")) == product
     assert len(directory) <= len("product_id=") + 200
-    (file,) = (output / "level2" / directory).rglob("*.parquet")
-    assert pq.read_table(file, partitioning=None)["product_id"].to_pylist() == [product]
+    for table in TABLES:
+        (file,) = (output / table / directory).rglob("*.parquet")
+        assert pq.read_table(file, partitioning=None)["product_id"].to_pylist() == [product]
 
 
 def test_readers_that_take_products_from_directories_find_them_all(output: Path) -> None:
@@ -116,13 +124,16 @@ def test_no_two_products_share_a_directory_where_case_is_ignored(output: Path) -
 
 def test_nothing_is_written_outside_output(output: Path) -> None:
     beside = [str(path.relative_to(output.parent)) for path in output.parent.rglob("*") if path.is_file()]
-    below = [name for name in beside if name.startswith("output/level2/product_id=")]
-    assert len(below) == len(HOSTILE) == len(places_of(output, "level2"))
+    below = [name for name in beside if name.startswith(("output/level2/product_id=", "output/book/product_id="))]
+    assert len(below) == len(TABLES) * len(HOSTILE)
+    assert len(HOSTILE) == len(places_of(output, "level2"))
     assert sorted(set(beside) - set(below)) == [
         f"input/{SEGMENT}",
         "output/_etl_ray/lock",
         "output/_etl_ray/manifests/000001.json",
         "output/_etl_ray/receipts/000001.jsonl",
+        "output/connections/part-00000.parquet",
+        "output/coverage/date=2025-11-26/part-00000.parquet",
     ]
 
 
