@@ -9,6 +9,8 @@ from etl_ray.tables.schema import SYMBOL, TIME, Column, Table
 HOLE_CLASSES = ("lost", "explained", "rejected", "damaged_segment")
 """What holes inside a connection are; the numbers missing before its first message are `unverifiable`."""
 
+_NAMES = pa.list_(pa.field("element", pa.string()))  # as Parquet calls what is in a list
+
 
 def _holes(name: str) -> tuple[Column, Column]:
     return (
@@ -32,8 +34,8 @@ CONNECTIONS = Table(
         Column("sequence_num_first", pa.int64(), "number of its first message"),
         Column("sequence_num_last", pa.int64(), "its greatest number"),
         Column("messages", pa.int64(), "valid messages, private ones included"),
-        Column("channels", pa.list_(pa.string()), "channels of its messages as on the wire, sorted"),
-        Column("products", pa.list_(pa.string()), "products that its messages name, sorted"),
+        Column("channels", _NAMES, "channels of its messages as on the wire, sorted"),
+        Column("products", _NAMES, "products that its messages name, sorted"),
         Column("missing_unverifiable", pa.int64(), "numbers below its first one"),
         *(column for name in HOLE_CLASSES for column in _holes(name)),
     ),
