@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data import DataContext, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
 from etl_ray import errors
 from etl_ray.errors import ConfigError, EtlRayError
@@ -51,7 +51,18 @@ class RayEngine:
         bundles = bundle(items, slots=self._slots())
         with DataContext.current(self._context):
             dataset = ray.data.from_items([{"items": items} for items in bundles], override_num_blocks=len(bundles))
-            results = dataset.map_batches(
+            results = self._mapped(dataset, stage, options)
+        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            rows = pa.table(batch)
+            for result, error in zip(rows["result"].to_pylist(), rows["error"].to_pylist(), strict=True):
+                if error is not None:
+                    raise restore_error(error)
+                yield result
+
+    def _mapped(self, dataset: ray.data.Dataset, stage: Stage, options: bytes) -> ray.data.Dataset:
+        """Return the results of bundles: of tasks, or of actors that keep the books of the shard before."""
+        if stage != "replay":
+            return dataset.map_batches(
                 do_bundle,  # type: ignore[arg-type]  # Ray's annotation knows no keyword arguments
                 fn_kwargs={"stage": stage, "options": options},
                 batch_size=1,
@@ -60,12 +71,16 @@ class RayEngine:
                 memory=self._memory_bytes,
                 compute=TaskPoolStrategy(size=self._max_tasks) if self._max_tasks else None,
             )
-        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            rows = pa.table(batch)
-            for result, error in zip(rows["result"].to_pylist(), rows["error"].to_pylist(), strict=True):
-                if error is not None:
-                    raise restore_error(error)
-                yield result
+        return dataset.map_batches(
+            BookActor,  # type: ignore[arg-type]  # as above
+            fn_kwargs={"options": options},
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=self._cpus_per_task,
+            memory=self._memory_bytes,
+            # One actor is enough to go on with: a pool that insists on more hangs where a node was lost.
+            compute=ActorPoolStrategy(min_size=1, max_size=self._slots()),
+        )
 
     def close(self) -> None:
         """Stop the cluster if this engine has started it, or leave it; let Ray talk as before."""
@@ -119,6 +134,14 @@ def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[list[bytes
         bundles[-1].append(item)
         filled += weight
     return bundles
+
+
+class BookActor:
+    """Replays bundles of shards of books; the books behind the last shard are only a cache (see `WarmBooks`)."""
+
+    def __call__(self, batch: pa.Table, *, options: bytes) -> Iterator[pa.Table]:
+        """Do the shards of a bundle."""
+        yield from do_bundle(batch, stage="replay", options=options)
 
 
 def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.Table]:

@@ -31,6 +31,11 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def spoken(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what was written to standard error, but for what Ray 2.60 says of any actor pool, whatever it is told."""
+    return "".join(line for line in done.stderr.splitlines(True) if "ray-project/ray/issues/53727" not in line)
+
+
 def run_on_ray(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     # Ray keeps its token in the home directory, and says so where the mode is not set.
@@ -44,21 +49,21 @@ def run_on_ray(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_the_bytes_are_those_of_a_run_in_this_process_and_only_our_lines_are_printed(place: Path) -> None:
     done = run_on_ray(place)
     assert done.returncode == 0, done.stderr
-    staging = {"unit_mb": 0.02, "block_mb": 0.01, "rows_per_file": 200, "max_line_mb": 64.0}
+    staging = {"unit_mb": 0.02, "block_mb": 0.01, "rows_per_file": 200, "max_line_mb": 16.0}
     summary = run(place / "input", place / "local", staging=staging)
     assert summary.lines > 200
     assert table_files_of(place / "output") == table_files_of(place / "local")
     assert len(table_files_of(place / "output")) > 15
     assert strays_of(place / "output") == []
-    stages = [LINE.fullmatch(line) for line in done.stderr.splitlines() if not line.startswith("compiling")]
+    stages = [LINE.fullmatch(line) for line in spoken(done).splitlines() if not line.startswith("compiling")]
     assert all(stages), done.stderr
-    assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == ["normalize", "build"]
+    assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == ["normalize", "build", "compose", "books"]
 
 
 @pytest.mark.slow
 def test_quiet_means_quiet(place: Path) -> None:
     done = run_on_ray(place, "--quiet")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, spoken(done)) == (0, "", "")
 
 
 @pytest.mark.slow
