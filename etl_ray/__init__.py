@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from etl_ray.config import ChannelConfig, JobConfig, load_config
     from etl_ray.dataset import map_processor, read_dataset
     from etl_ray.job import ETLJob
+    from etl_ray.orchestrators.book_at import BookAt, book_at
     from etl_ray.orchestrators.pipeline import ETLPipeline
     from etl_ray.orchestrators.segment_pipeline import SegmentPipeline
     from etl_ray.processors.base import BaseProcessor
@@ -32,6 +33,7 @@ _WHERE = {
     "BaseProcessor": "etl_ray.processors.base",
     "BaseReader": "etl_ray.readers.base",
     "BaseWriter": "etl_ray.writers.base",
+    "BookAt": "etl_ray.orchestrators.book_at",
     "CandlesProcessor": "etl_ray.processors.channels",
     "ChannelConfig": "etl_ray.config",
     "ETLJob": "etl_ray.job",
@@ -48,6 +50,7 @@ _WHERE = {
     "TABLES": "etl_ray.tables",
     "TickerProcessor": "etl_ray.processors.channels",
     "TradesProcessor": "etl_ray.processors.channels",
+    "book_at": "etl_ray.orchestrators.book_at",
     "load_config": "etl_ray.config",
     "map_processor": "etl_ray.dataset",
     "read_dataset": "etl_ray.dataset",
@@ -58,6 +61,7 @@ __all__ = [
     "BaseProcessor",
     "BaseReader",
     "BaseWriter",
+    "BookAt",
     "CandlesProcessor",
     "ChannelConfig",
     "ETLJob",
@@ -74,6 +78,7 @@ __all__ = [
     "TickerProcessor",
     "TradesProcessor",
     "__version__",
+    "book_at",
     "load_config",
     "map_processor",
     "read_dataset",

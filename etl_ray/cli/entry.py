@@ -11,6 +11,7 @@ import typer
 from typer.main import get_command
 
 from etl_ray import __version__
+from etl_ray.cli.book_at import book_at
 from etl_ray.cli.demo import demo
 from etl_ray.cli.run import config, run
 from etl_ray.cli.sample import SampleCommand, sample
@@ -20,7 +21,7 @@ from etl_ray.errors import EtlRayError
 _INTERRUPTED = 130
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-for _command in (run, demo, sample, schema, config):
+for _command in (run, book_at, demo, sample, schema, config):
     _app.command(cls=SampleCommand if _command is sample else None)(_command)
 
 _run_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from etl_ray import storage
 from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.book_rows import BookRows
-from etl_ray.orchestrators.build import BuiltFile
 from etl_ray.orchestrators.intervals import Intervals, Ticks
+from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.replay import Chunk, ShardReplay, Stream, start_streams
 from etl_ray.tables import Numbers
 from etl_ray.tables.book import BookColumns

@@ -14,6 +14,7 @@ from etl_ray.errors import StorageError
 from etl_ray.orchestrators.custom import ProcessorSpec, apply, load_processors
 from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.numbered import read_assignment
+from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.orchestrators.stitch import Shard, Source
@@ -36,16 +37,6 @@ class BuildOptions:
     rows_per_group: int
     selection: Selection
     processors: Mapping[str, tuple[ProcessorSpec, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BuiltFile:
-    """A final file, by its path below the output; `bytes` is its size. No file is written for no rows."""
-
-    table: str
-    path: str
-    rows: int
-    bytes: int
 
 
 def build(shard: Shard, options: BuildOptions) -> BuiltFile:

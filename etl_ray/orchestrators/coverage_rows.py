@@ -14,7 +14,7 @@ from etl_ray.coverage.places import Edge, segment_and_line
 from etl_ray.coverage.tiles import Stream, Tile, split_at_midnights, tiles, with_crossed
 from etl_ray.coverage.timeline import SILENCE_NS, UNKNOWN_TS, ConnectionEnd, ConnectionRecord
 from etl_ray.orchestrators.book_build import BuiltBook, CrossedSpan
-from etl_ray.orchestrators.build import BuiltFile
+from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.stitch import Stitched
 from etl_ray.tables.connections import CONNECTIONS, HOLE_CLASSES
 from etl_ray.tables.coverage import COVERAGE

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, LockedError
-from etl_ray.orchestrators.build import BuiltFile
 from etl_ray.orchestrators.messages import from_json, to_json
-from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.receipts import BuiltFile, Counts, Receipt
 from etl_ray.tables import TABLES
 
 OWN = "_etl_ray"

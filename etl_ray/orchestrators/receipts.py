@@ -1,4 +1,4 @@
-"""What a unit says when it is done: its account of lines, and where what it has staged is."""
+"""What work says when it is done: a unit's account of lines, where what it has staged is, and final files."""
 
 from __future__ import annotations
 
@@ -109,3 +109,13 @@ class Receipt:
     damage: str | None
     first_reject: FirstReject | None = None
     book: BookFiles | None = None
+
+
+@dataclass(frozen=True)
+class BuiltFile:
+    """A final file, by its path below the output; `bytes` is its size. No file is written for no rows."""
+
+    table: str
+    path: str
+    rows: int
+    bytes: int

@@ -15,7 +15,7 @@ from etl_ray.config import JobConfig
 from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
 from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.books import BookPlans, plan_books
-from etl_ray.orchestrators.build import BuildOptions, BuiltFile
+from etl_ray.orchestrators.build import BuildOptions
 from etl_ray.orchestrators.compose import ComposeOptions
 from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
@@ -25,7 +25,7 @@ from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions
-from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.receipts import BuiltFile, Counts, Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_run, check_segments
 from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection

@@ -11,11 +11,11 @@ from etl_ray import storage
 from etl_ray.errors import EtlRayError
 from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook, WarmBooks, build_book
 from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
-from etl_ray.orchestrators.build import BuildOptions, BuiltFile, build
+from etl_ray.orchestrators.build import BuildOptions, build
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
-from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.orchestrators.receipts import BuiltFile, Receipt
 from etl_ray.orchestrators.stitch import Shard
 from etl_ray.readers.segments import Unit
 

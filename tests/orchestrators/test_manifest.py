@@ -10,9 +10,8 @@ import pytest
 
 from etl_ray import storage
 from etl_ray.errors import LockedError, StorageError
-from etl_ray.orchestrators.build import BuiltFile
 from etl_ray.orchestrators.manifest import Ledger, Manifest
-from etl_ray.orchestrators.receipts import Counts
+from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from tests.orchestrators.jobs import FEW, run
 from tests.orchestrators.outputs import OWN, table_files_of
 
