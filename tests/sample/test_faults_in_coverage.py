@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from etl_ray.sample import write_sample
 from etl_ray.sample.options import FAULT_KINDS
+from etl_ray.sample.recording import arrivals
 from tests.coverage.job import Row, job_tables
 from tests.reference import reference
 
-from .faulty import SMALL, TWO_MINUTES, Faulty, place, record, true_connections
-from .told import Told
-from .witness import Place, witness
+from .faulty import SMALL, TWO_MINUTES, Faulty, place, record
+from .told import Told, carries
+from .witness import Place, unpacked, witness
 
 CLASSES = ("lost", "explained", "rejected", "damaged_segment")
 RECORDINGS = {
@@ -40,6 +42,33 @@ def test_the_job_finds_what_is_told(found: Faulty, output_dir: Path) -> None:
     check(found, tables.connections, tables.coverage)
 
 
+@pytest.mark.parametrize("is_job", [False, True])
+def test_a_segment_that_is_cut_in_the_middle(tmp_path: Path, output_dir: Path, *, is_job: bool) -> None:
+    options = replace(SMALL, overlap=True, compress="gz", start="2025-11-26T14:00:00Z")
+    report = write_sample(str(tmp_path / "in"), options)
+    connections = [message.connection for message in arrivals(options) if message.sequence_num is not None]
+    whole = witness(report.paths, connections)
+    path = Path(report.paths[2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 4 // 5])  # 2 s are cut off: no silence
+    n_left = unpacked(str(path))[0].count(b"\n")
+    segment = path.name.removesuffix(".gz")
+    lost = [message for message in whole.messages if message.place[0] == segment and message.place[1] > n_left]
+    last = {one.connection: one.place for one in whole.messages if one.place <= (segment, n_left)}
+    tables = job_tables(tmp_path / "in", output_dir) if is_job else reference([tmp_path / "in"])
+    for number, row in enumerate(tables.connections):
+        missing = sum(message.connection == number for message in lost)
+        assert missing > 10
+        assert (row["holes_damaged_segment"], row["missing_damaged_segment"]) == (1, missing)
+        assert [row[f"holes_{name}"] for name in CLASSES] == [0, 0, 0, 1]
+    carrier = {key: message.connection for message in whole.messages for key in carries(message)}
+    harmed = {
+        (row["channel"], row["product_id"]): (row["segment_start"], row["line_start"])
+        for row in tables.coverage
+        if row["cause"] == "damaged_segment"
+    }
+    assert harmed == {key: last[connection] for key, connection in carrier.items()}
+
+
 def check(found: Faulty, connections: Iterable[Row], coverage: Iterable[Row]) -> None:
     """Assert that the rows say what is told of faults, and nothing else."""
     told = Told(found)
@@ -59,6 +88,11 @@ def check(found: Faulty, connections: Iterable[Row], coverage: Iterable[Row]) ->
         tiles.setdefault((channel, product), []).append(((segment, line), state, cause, connection))  # type: ignore[arg-type]
     assert tiles == told.tiles()
     assert bookless <= told.bookless()
+    for fault in found.showing("silence"):
+        before = max(message.place for message in told.messages if message.place < place(fault))
+        for of_key in tiles.values():
+            state, cause = next((state, cause) for first, state, cause, _ in of_key[::-1] if first <= before)
+            assert (state, cause) in (("no_data", "connection_end"), ("no_data", "start"))
 
 
 def counts(connections: Iterable[Row]) -> dict[object, dict[str, tuple[object, object]]]:
