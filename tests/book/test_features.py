@@ -121,6 +121,15 @@ def test_order_flow_counts_what_the_paper_counts() -> None:
     assert found[1:].tolist() == [4.0, 2.0, -2.0, 3.0, 4.0]
 
 
+def test_order_flow_out_of_a_crossed_state_is_null_across_parts() -> None:
+    states, _ = states_and_books(
+        [[(BID, 103, 5), (ASK, 102, 7)], [(BID, 103, 0), (BID, 101, 1)], [(BID, 101, 4)]], ReplayOptions(1)
+    )
+    breaks = np.zeros(2, np.bool_)
+    found = ofi(states.rows(1, 3), quantity_scale=0, previous=states.rows(0, 1), breaks=breaks)
+    np.testing.assert_array_equal(found, [np.nan, 3.0])
+
+
 def test_more_levels_than_states_have_are_refused() -> None:
     states, _ = states_and_books([[(BID, 1, 1)]], ReplayOptions(2))
     with pytest.raises(ValueError, match="imbalance over 3 levels; states have 2"):
