@@ -13,7 +13,7 @@ from etl_ray import storage
 from etl_ray.coverage.places import Edge, segment_and_line
 from etl_ray.coverage.tiles import Stream, Tile, split_at_midnights, tiles, with_crossed
 from etl_ray.coverage.timeline import SILENCE_NS, UNKNOWN_TS, ConnectionEnd, ConnectionRecord
-from etl_ray.orchestrators.book_build import BuiltBook, CrossedSpan
+from etl_ray.orchestrators.book_build import BuiltBook
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.stitch import Stitched
 from etl_ray.tables.connections import CONNECTIONS, HOLE_CLASSES
@@ -22,6 +22,8 @@ from etl_ray.tables.dates import date_of
 from etl_ray.tables.partitions import partition_path
 from etl_ray.venues.shapes import Venue
 from etl_ray.writers.encodings import writer_options
+
+_BEHIND_ALL = 2**62
 
 
 @dataclass(frozen=True)
@@ -138,22 +140,23 @@ def _tiles(
 def _crossed(books: Sequence[BuiltBook]) -> dict[str, list[tuple[Edge, Edge]]]:
     """Return where each product's book was crossed; a span that is open at a shard's end ends in the next one."""
     found: dict[str, list[tuple[Edge, Edge]]] = {}
-    open_since: dict[str, CrossedSpan] = {}
+    open_since: dict[str, Edge] = {}
     for book in sorted(books, key=lambda item: (item.product, item.number)):
         spans = found.setdefault(book.product, [])
         waiting = open_since.get(book.product)
         if waiting is not None and book.first >= 0:
-            spans.append((Edge(waiting.place, waiting.ts), Edge(book.first, book.first_ts)))
+            spans.append((waiting, Edge(book.first, book.first_ts)))
             del open_since[book.product]
         for span in book.crossed:
+            begin = Edge(span.place, span.ts)
+            if spans and spans[-1][1].place == span.place:  # it goes on
+                begin = spans.pop()[0]
             if span.end_place < 0:
-                open_since[book.product] = span
-            elif spans and spans[-1][1].place == span.place:
-                spans[-1] = (spans[-1][0], Edge(span.end_place, span.end_ts))
+                open_since[book.product] = begin
             else:
-                spans.append((Edge(span.place, span.ts), Edge(span.end_place, span.end_ts)))
-    for product, span in open_since.items():
-        found[product].append((Edge(span.place, span.ts), Edge(2**62, span.ts)))
+                spans.append((begin, Edge(span.end_place, span.end_ts)))
+    for product, begin in open_since.items():
+        found[product].append((begin, Edge(_BEHIND_ALL, begin.ts)))
     return {product: spans for product, spans in found.items() if spans}
 
 

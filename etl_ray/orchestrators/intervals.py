@@ -133,11 +133,11 @@ class Intervals:
         emitted: Bools,
     ) -> Iterator[pa.Table]:
         ended, following, closing, last, counts, unverified, known, sums = (values[: len(emitted)] for values in found)
-        repeats = np.where(owners[np.maximum(last, 0)] == ticks.owner[closing], following - ended, 1)
-        repeats = np.where((repeats - 1) * self._interval_ns > LONGEST_EMPTY_NS, 1, repeats)
-        repeats = np.where(emitted, 1 if self._skip_empty else repeats, 0)
-        if self._skip_empty:
-            repeats = np.where(counts == 0, 0, repeats)
+        filled = (counts > 0).astype(np.int64)
+        empty = following - ended - filled
+        dropped = self._skip_empty | (owners[np.maximum(last, 0)] != ticks.owner[closing])
+        dropped |= empty * self._interval_ns > LONGEST_EMPTY_NS
+        repeats = np.where(emitted, filled + np.where(dropped, 0, empty), 0)
         group = np.repeat(np.arange(len(ended)), repeats)
         step = np.arange(len(group)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         kept = ~self._in_silence(owners[last[group]], ended[group] + step, (step > 0) | (counts[group] == 0))
