@@ -167,32 +167,56 @@ def accepted(line: bytes) -> bool:
     return True
 
 
-def test_connections_prefer_the_carrier_then_the_most_recent() -> None:
+Told = tuple[int, str | None, int | None]
+"""A message: number, first product, first heartbeat counter."""
+
+
+def assigned(*messages: Told) -> list[str]:
     connections = Connections()
-    assert connections.assign(0, "A", "s:1") == "s:1"
-    assert connections.assign(0, "B", "s:2") == "s:2"
-    assert connections.assign(1, "A", "s:3") == "s:1"
-    assert connections.assign(1, None, "s:4") == "s:2"
-    assert connections.assign(2, None, "s:5") == "s:2"
-    assert connections.assign(2, "C", "s:6") == "s:1"
-    assert connections.assign(9, "C", "s:7") == "s:1"
-    assert connections.assign(9, "D", "s:8") == "s:8"
-    assert connections.assign(9, None, "s:9") == "s:2"  # behind a hole: 9 is not below 9
-    assert connections.assign(3, "B", "s:10") == "s:2"  # the run of s:1 was extended later, but B is of s:2
-    assert connections.assign(8, "D", "s:11") == "s:11"  # D is of s:8, which is at 9
+    return [connections.assign(*message, f"s:{line}") for line, message in enumerate(messages, start=1)]
 
 
-def test_only_so_many_runs_are_open() -> None:
-    def places(others: int) -> tuple[str, str]:
-        connections = Connections()
-        connections.assign(5, "A", "s:1")
-        connections.assign(7, "B", "s:2")
-        for number in range(others):
-            connections.assign(0, "C", f"t:{number}")
-        return connections.assign(8, "C", "u:1"), connections.assign(6, "C", "u:2")
+def test_connections_go_on_where_products_live() -> None:
+    told = assigned(
+        (0, "A", None),
+        (0, "B", None),
+        (1, "A", None),
+        (1, None, None),
+        (2, None, None),
+        (2, "C", None),
+        (9, "C", None),  # behind a hole
+        (9, "D", None),  # near enough
+        (90, "E", None),
+        (9, None, None),  # behind a hole of the highest below
+        (10, "B", None),
+        (8, "D", None),  # late
+    )
+    assert told == ["s:1", "s:2", "s:1", "s:2", "s:2", "s:1", "s:1", "s:2", "s:9", "s:10", "s:2", "s:2"]
 
-    assert places(1_022) == ("s:2", "s:1")
-    assert places(1_023) == ("s:2", "u:2")
+
+def test_connections_are_told_apart_by_heartbeats_and_guesses_corrected() -> None:
+    first: list[Told] = [(0, None, 7), (0, None, 3), (1, "A", None), (1, "B", None)]
+    assert assigned(*first)[2:] == ["s:2", "s:1"]
+    assert assigned(*first, (2, None, 4), (2, None, 8))[4:] == ["s:2", "s:1"]
+    assert assigned(*first, (2, None, None), (2, "B", None), (3, "A", None))[4:] == ["s:1", "s:1", "s:2"]
+    assert assigned(*first, (2, None, None), (3, "A", None), (2, "B", None))[4:] == ["s:1", "s:2", "s:1"]
+
+
+def test_connections_of_strange_products_do_not_go_on() -> None:
+    home: list[Told] = [(number, "A", None) for number in range(15)]
+    assert assigned(*home, (40, "B", None), (15, "A", None), (41, "A", None))[15:] == ["s:16", "s:1", "s:1"]
+    assert assigned(*home, (40, "B", None), (41, "A", None))[15:] == ["s:16", "s:16"]
+
+
+def test_only_so_many_connections_are_known() -> None:
+    def places(others: int) -> list[str]:
+        return assigned((5, "A", None), (70, "B", None), *[(0, "C", None)] * others, (6, "D", None), (71, "B", None))[
+            -2:
+        ]
+
+    assert places(1_022) == ["s:1", "s:2"]
+    assert places(1_023) == ["s:1025", "s:2"]
+    assert places(1_024) == ["s:1026", "s:1028"]
 
 
 def test_connections_go_on_over_segments(input_dir: Path) -> None:

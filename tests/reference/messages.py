@@ -102,6 +102,13 @@ class Message:
         """Return the product by which the connection is found."""
         return self.products[0] if self.products else None
 
+    @property
+    def first_heartbeat(self) -> int | None:
+        """Return the counter of the first heartbeat."""
+        counters = [row["heartbeat_counter"] for row in self.rows if "heartbeat_counter" in row]
+        assert all(isinstance(counter, int) for counter in counters)
+        return next(iter(counters), None)  # type: ignore[return-value]
+
 
 def read_message(line: bytes, *, decimal: bool) -> Message:
     """Return the message of a line; NotJsonError or InvalidError if the line is to be rejected."""

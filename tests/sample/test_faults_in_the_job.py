@@ -14,7 +14,7 @@ from etl_ray.job import ETLJob
 from etl_ray.summary import RunSummary
 
 from .faulty import Faulty, place, places
-from .witness import Place, unpacked
+from .witness import unpacked
 
 CUT = "the gzip data is cut: it ends in the middle of a stream"
 
@@ -89,29 +89,9 @@ def test_trades_have_every_delivered_copy(done: Done) -> None:
     assert stored == delivered
 
 
-def hidden(found: Faulty) -> dict[int, Place]:
-    """Return, by connection, the message with which it goes on under another id.
-
-    What is lost first are the numbers 0 and 1, then the first book. The message behind that hole is the book of a
-    product that this connection has not carried yet, and the one that has carried it last has come further: so by the
-    rule in docs/semantics.md the message opens a connection.
-    """
-    return {
-        fault["connection"]: place(fault)
-        for fault in found.of("discarded")
-        if "l2_data" in fault["channels"] and len(found.seen.products_of(fault["connection"])) > 1
-    }
-
-
 def test_connections_are_told_apart(done: Done) -> None:
-    found = done.found
-    first = {fault["connection"]: place(fault) for fault in found.of("connection")}
-    goes_on = hidden(found)
-    expected = {}
-    for message in found.seen.messages:
-        at = goes_on.get(message.connection)
-        segment, line = first[message.connection] if at is None or message.place < at else at
-        expected[message.place] = f"{segment}:{line}"
+    first = {fault["connection"]: place(fault) for fault in done.found.of("connection")}
+    expected = {message.place: "{}:{}".format(*first[message.connection]) for message in done.found.seen.messages}
     stored = {
         (row["segment"], row["line"]): row["connection_id"]
         for table in ("level2", "market_trades", "ticker", "candles", "status", "heartbeats", "subscriptions")
@@ -122,13 +102,9 @@ def test_connections_are_told_apart(done: Done) -> None:
 
 
 def test_holes_are_found_with_what_is_missing_in_them(done: Done) -> None:
-    goes_on = {at: connection for connection, at in hidden(done.found).items()}
-    at = {(message.connection, message.number): message.place for message in done.found.seen.messages}
-    # Numbers that are missing before the first message of what is taken for a connection are not counted.
-    holes = [
-        last - first + 1
-        for connection, first, last in done.found.seen.holes()
-        if first > 0 and at[connection, last + 1] not in goes_on
-    ]
+    # Numbers that are missing before the first message of a connection are not counted, nor are dropped heartbeats.
+    seen = done.found.seen
+    holes = [last - first + 1 for _, first, last in seen.holes() - seen.explained_holes() if first > 0]
     told = f"sequence numbers have {len(holes):,} holes, where {sum(holes):,} messages are missing"
+    told += "; the tables connections and coverage say where"
     assert [finding for finding in done.summary.findings if "sequence numbers" in finding] == [told]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 from random import Random
 
 import numpy as np
@@ -28,8 +28,8 @@ class Told:
     missing: int
 
 
-def by_rule(messages: Sequence[Numbered], max_open_runs: int = 1024) -> Told:
-    rule = Rule(max_open_runs)
+def by_rule(messages: Sequence[Numbered], max_known: int = 1024) -> Told:
+    rule = Rule(max_known)
     ids = [rule.assign(message, f"s:{line}") for line, message in enumerate(messages, start=1)]
     return Told(ids, rule.holes, rule.missing)
 
@@ -47,7 +47,7 @@ def by_tracker(messages: Sequence[Numbered], cuts: Sequence[int] = ()) -> Told:
         found += tracker.assign(
             numbers,
             products,
-            np.full(len(stretch), NULL, np.int64),
+            np.array([NULL if one.counter is None else one.counter for one in stretch], np.int64),
             symbols,
             lambda index, start=start: f"s:{start + index + 1}",
         ).tolist()  # type: ignore[misc]
@@ -59,38 +59,106 @@ def numbered(*messages: tuple[int | None, str | None] | int) -> list[Numbered]:
     return [Numbered(one, None) if isinstance(one, int) else Numbered(*one) for one in messages]
 
 
+def often(product: str, first: int, times: int = 16) -> list[Numbered]:
+    return [Numbered(number, product) for number in range(first, first + times)]
+
+
+def beat(number: int, counter: int) -> Numbered:
+    return Numbered(number, None, counter)
+
+
+def told(messages: list[Numbered]) -> list[str | None]:
+    """Return the ids of the last messages, however the messages are cut."""
+    expected = by_rule(messages)
+    for cuts in ([], range(len(messages))):
+        assert by_tracker(messages, cuts) == expected
+    return expected.ids
+
+
 @pytest.mark.parametrize(
     ("messages", "ids"),
     [
         (numbered(0, 1, 2), "1 1 1"),
         (numbered(5, 6), "1 1"),  # the recording begins within a connection
-        (numbered(0, 1, 0, 1, 2), "1 1 3 3 3"),  # a tie without product: the most recently extended
-        (numbered((0, "A"), (0, "B"), (1, "A"), (1, "B"), (2, "B"), (2, "A")), "1 2 1 2 2 1"),
-        (numbered((0, "A"), (0, "B"), (1, "C")), "1 2 2"),  # nobody has C: the most recently extended
-        (numbered((0, "A"), (0, "B"), (1, "A"), (1, "A")), "1 2 1 2"),  # A's latest message is not at 0 any more
-        (numbered((0, "A"), (5, "A")), "1 1"),  # a hole
-        (numbered((0, "A"), (5, "B")), "1 2"),  # nobody before the hole has B
-        (numbered((0, "A"), (0, "B"), (5, "A"), (6, "B")), "1 2 1 1"),
-        (numbered((0, "A"), (3, "B"), 7, (5, "A")), "1 2 2 1"),  # without product: the greatest number below
-        (numbered((3, "A"), (3, "B"), 7), "1 2 2"),  # ties to the most recently extended
-        (numbered((7, "A"), (3, "A")), "1 2"),  # not below
-        (numbered((0, "A"), (5, "A"), (1, "A"), (6, "B"), (2, "B")), "1 1 1 1 1"),  # an open run before the hole
         (numbered((0, "A"), (None, None), 1), "1 - 1"),
         (numbered((0, "A"), (0, "A"), (0, "A")), "1 2 3"),
         (numbered(2**63 - 1, 0), "1 2"),
+        # Without product
+        (numbered(0, 1, 0, 1, 2), "1 1 3 3 3"),  # continues both: the latest
+        (numbered((0, "A"), (40, "B"), 7, 41), "1 2 1 2"),  # behind a hole: the highest below
+        (numbered((3, "A"), (3, "B"), 7), "1 2 2"),  # of equal ones the latest
+        (numbered(3, 3), "1 2"),  # none stands below
+        ([beat(3, 7), beat(3, 2), beat(4, 8)], "1 2 1"),  # the heartbeat before
+        ([beat(3, 7), Numbered(3), beat(3, 2), beat(4, 9)], "1 2 3 2"),  # none yet
+        ([beat(3, 7), beat(3, 2), beat(4, 9)], "1 2 2"),  # neither: the latest
+        ([beat(3, 7), beat(9, 8)], "1 1"),
+        # A product without home
+        (numbered((0, "A"), (0, "B"), (1, "C")), "1 2 2"),  # continues both: the latest
+        (numbered((0, "A"), (0, "B"), (17, "C")), "1 2 2"),  # not far above: the highest below
+        (numbered((0, "A"), (18, "B")), "1 2"),
+        # A product with a home
+        (numbered((0, "A"), (0, "B"), (1, "A"), (1, "B"), (2, "B"), (2, "A")), "1 2 1 2 2 1"),
+        (numbered((0, "A"), (40, "B"), (41, "A")), "1 2 2"),  # not often enough at home to be strange
+        (numbered((0, "A"), (5, "A")), "1 1"),  # behind a hole
+        (numbered((0, "A"), (0, "B"), (5, "A"), (6, "B")), "1 2 1 1"),
+        (numbered((7, "A"), (3, "A"), (8, "A")), "1 1 1"),  # late
+        (numbered((40, "A"), (24, "A"), (7, "A")), "1 1 3"),  # too late
+        (numbered((40, "A"), 0, (3, "A"), (4, "A")), "1 2 2 2"),  # opened since, highest below
+        (numbered((40, "A"), 0, (0, "B"), (3, "C"), (3, "A"), (4, "A")), "1 2 3 3 2 2"),
     ],
 )
 def test_rule(messages: list[Numbered], ids: str) -> None:
-    expected = [None if one == "-" else f"s:{one}" for one in ids.split(" ")]
-    assert by_rule(messages).ids == expected
-    for cuts in ([], range(len(messages))):
-        assert by_tracker(messages, cuts).ids == expected
+    assert told(messages) == [None if one == "-" else f"s:{one}" for one in ids.split(" ")]
+
+
+def test_hole_where_another_connection_goes_on() -> None:
+    """A product that has often come home is strange to a connection which happens to stand one below."""
+    messages = [*often("A", 10, 15), *numbered((60, "B"), (25, "A"), (61, "A"), (61, "B"), (62, "A"))]
+    assert told(messages)[15:] == ["s:16", "s:1", "s:1", "s:16", "s:1"]
+    assert told(messages[1:])[14:] == ["s:15", "s:1", "s:15", "s:15", "s:15"]  # 15 times is not often
+
+
+@pytest.mark.parametrize(("times", "ids"), [(30, ["s:1", "s:1"]), (31, ["s:2", "s:2"])])
+def test_product_of_two_connections(times: int, ids: list[str]) -> None:
+    """It is strange to neither as long as none of them carries it 16 times as often as the other."""
+    both = numbered((900, "A"), (500, "A"), (901, "A"), (902, "A"))
+    messages = [*both, *often("A", 501, times), *numbered((903, "A"), (904, "A"))]
+    assert told(messages)[-2:] == ids
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_exchange(order: int) -> None:
+    """A message without product was given to the wrong one of two: the next one with a product tells."""
+    first = numbered((0, "A"), (0, "B"), (1, "A"), (1, "B"), 2)
+    last = numbered((2, "B"), (3, "A")) if order else numbered((3, "A"), (2, "B"))
+    messages = [*first, *last, *numbered((4, "A"), (3, "B"))]
+    found = told(messages)
+    assert found[4:] == ["s:2", *(("s:2", "s:1") if order else ("s:1", "s:2")), "s:1", "s:2"]
+    assert by_rule(messages).holes == 0
+
+
+def test_exchange_among_three() -> None:
+    """Whichever of the three has carried the message without product: no hole is told."""
+    first = numbered((0, "A"), (0, "B"), (0, "C"), (1, "A"), (1, "B"), (1, "C"), 2)
+    homes = {"A": "s:1", "B": "s:2", "C": "s:3"}
+    for order in permutations(homes):
+        for silent in homes:
+            messages = first + [Numbered(3 if product == silent else 2, product) for product in order]
+            assert told(messages)[7:] == [homes[product] for product in order]
+            assert by_rule(messages).holes == 0
+
+
+def test_no_exchange() -> None:
+    """Not where a message with a product stands against it, nor with a connection that is new to the product."""
+    assert told(numbered((0, "A"), (0, "B"), (1, "A"), (1, "B"), (2, "C"), (3, "A")))[4:] == ["s:2", "s:2"]
+    assert told(numbered((4, "A"), 5, 6, 7, 0, 1, 2, 3, 4, 5, (6, "A")))[-2:] == ["s:5", "s:5"]
 
 
 def test_counts_of_holes() -> None:
-    messages = numbered((0, "A"), (5, "A"), (0, "B"), 9, (7, "C"))
+    messages = numbered((0, "A"), (5, "A"), (0, "B"), (6, "A"), 9, (37, "C"), (3, "B"), (8, "A"), (10, "A"))
     told = by_tracker(messages)
-    assert (told.holes, told.missing) == (2, 7)
+    assert told.ids == ["s:1", "s:1", "s:3", "s:1", "s:1", "s:6", "s:3", "s:1", "s:1"]
+    assert (told.holes, told.missing) == (4, 4 + 2 + 2 + 1)
     assert told == by_rule(messages)
 
 
@@ -101,6 +169,7 @@ class Step:
     connection: int
     move: int | None
     product: str | None
+    counter: int | None
     cut: bool
     """Whether a stretch ends before the message."""
 
@@ -111,6 +180,7 @@ STEPS = st.lists(
         connection=st.integers(0, 2),
         move=st.sampled_from((0, 0, 0, 0, 0, 0, 1, 2, -1, None)),
         product=st.sampled_from(("A", "B", "C", "D", None)),
+        counter=st.sampled_from((None, 0, 1, 2)),
         cut=st.sampled_from((False, False, True)),
     ),
     min_size=1,
@@ -123,7 +193,7 @@ def walk(steps: list[Step]) -> list[Numbered]:
     messages = []
     for step in steps:
         counter = 0 if step.move is None else max(0, counters[step.connection] + step.move)
-        messages.append(Numbered(counter, step.product))
+        messages.append(Numbered(counter, step.product, None if step.product else step.counter))
         counters[step.connection] = counter + 1
     return messages
 
@@ -141,10 +211,10 @@ def test_any_messages_however_cut(steps: list[Step]) -> None:
 
 @MANY
 @given(steps=STEPS, limit=st.integers(1, 4))
-def test_any_messages_with_few_open_runs(steps: list[Step], limit: int) -> None:
+def test_any_messages_with_few_known_connections(steps: list[Step], limit: int) -> None:
     messages = walk(steps)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "MAX_OPEN_RUNS", limit)
+        patch.setattr(connections, "MAX_KNOWN", limit)
         assert by_tracker(messages, cuts_of(steps)) == by_rule(messages, limit)
 
 
@@ -155,7 +225,7 @@ class Recording:
     products: tuple[str, ...]
     lost: float
     restarts: float
-    silent: float  # without product
+    silent: float  # without product, half of them heartbeats
     unnumbered: float
     leap: int  # connections begin and stay within so many numbers of each other
 
@@ -163,15 +233,19 @@ class Recording:
 def record(random: Random, made: Recording, count: int) -> list[Numbered]:
     """Return messages of interleaved connections; each carries the products of one of the strings."""
     numbers = [random.randrange(made.leap) for _ in made.products]
+    beats = [random.randrange(3) for _ in made.products]
     messages = []
     while len(messages) < count:
         index = random.choice([index for index, number in enumerate(numbers) if number <= min(numbers) + made.leap])
         if random.random() < made.restarts:
             numbers[index] = 0
+        is_silent, is_heartbeat = random.random() < made.silent, random.random() < 0.5
+        beats[index] += is_silent and is_heartbeat
         if random.random() >= made.lost:
-            product = None if random.random() < made.silent else random.choice(made.products[index])
+            product = None if is_silent else random.choice(made.products[index])
+            counter = beats[index] if is_silent and is_heartbeat else None
             unnumbered = random.random() < made.unnumbered
-            messages.append(Numbered(None, None) if unnumbered else Numbered(numbers[index], product))
+            messages.append(Numbered(None) if unnumbered else Numbered(numbers[index], product, counter))
         numbers[index] += random.choice((1, 1, 1, 1, 2)) if random.random() < made.lost else 1
     return messages
 
@@ -238,15 +312,19 @@ def test_more_connections_than_there_is_room_for_at_first() -> None:
         assert by_tracker(messages, cuts) == expected
 
 
-@pytest.mark.parametrize(("number", "connection"), [(11, "s:1026"), (21, "s:1")])
-def test_more_runs_than_stay_open(number: int, connection: str) -> None:
-    """Of 1,025 runs between holes the least recently extended, which ended with 10, is closed."""
-    messages = [*(Numbered(10 * index, "A") for index in range(1, 1026)), Numbered(number)]
+def test_more_connections_than_are_known() -> None:
+    """Of 1,025 the one without a message for longest is forgotten: its product has no home any more."""
+    opened = [Numbered(0, f"P{index}") for index in range(1025)]
+    messages = [*opened[:1024], Numbered(1, "P0"), opened[1024], *numbered((2, "P0"), (1, "P2"), (1, "P1"))]
     expected = by_rule(messages)
-    assert expected.ids[-1] == connection
-    assert expected.holes == 1024
+    assert expected.ids[1024:] == ["s:1", "s:1026", "s:1", "s:3", "s:1026"]
     for cuts in ([], [1], [500], [1024, 1025]):
         assert by_tracker(messages, cuts) == expected
+
+
+def test_each_message_opens_a_connection() -> None:
+    messages = [Numbered(3)] * 1500
+    assert by_tracker(messages) == by_rule(messages) == Told([f"s:{line}" for line in range(1, 1501)], 0, 0)
 
 
 def test_no_messages() -> None:
