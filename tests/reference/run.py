@@ -7,14 +7,17 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from etl_ray.tables import TABLES, Numbers
+from etl_ray.tables import TABLES, Numbers, Table
+from etl_ray.tables.book import BookColumns, book_table
+from tests.reference.book_table import BookOptions
 from tests.reference.books import book_rows, crossings
 from tests.reference.connections import Connections
-from tests.reference.coverage import coverage_rows
+from tests.reference.coverage import Crossing, coverage_rows
 from tests.reference.holes import connection_rows
+from tests.reference.job_books import job_book_rows, without_book
 from tests.reference.messages import ERROR, PRIVATE, PUBLIC, TABLE_OF, Message, Row, read_message
 from tests.reference.recording import Recording
 from tests.reference.segments import Segment, find_segments, split_lines
@@ -23,6 +26,7 @@ from tests.reference.values import InvalidError
 
 _CHANNEL_NAME = re.compile(rb'"channel"[ \t\r]*:[ \t\r]*"([A-Za-z0-9_]{1,64})"')
 _MAX_RAW_BYTES = 65_536
+_DEFAULT_BOOK = BookOptions()
 _OWN_USDC_PRODUCTS = ("USDT-USDC", "EURC-USDC")
 _TERMS = {
     "product_type": "product_type",
@@ -67,6 +71,12 @@ class Reference:
     recording: Recording
     connections: list[Row]
     coverage: list[Row]
+    book: BookOptions | None
+
+    @property
+    def schemas(self) -> dict[str, Table]:
+        """Return all tables; that of books is the one that was asked for."""
+        return TABLES if self.book is None else TABLES | {"book": book_table(_columns(self.book))}
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,10 @@ class Selection:
         after_start = self.start_ns is None or ts_server >= self.start_ns
         return after_start and (self.end_ns is None or ts_server < self.end_ns)
 
+    def is_asked(self, product: str, ts_server: int) -> bool:
+        """Say whether a row of a product at a time is selected."""
+        return self.has_product(product) and self.has_time(ts_server)
+
     def has_product(self, product: object) -> bool:
         """Say whether a row of `product` (None: of no product) is selected."""
         return self.products is None or product is None or product in self.products
@@ -102,13 +116,13 @@ def reference(
     start_ns: int | None = None,
     end_ns: int | None = None,
     numbers: Numbers = "float64",
-    max_line_bytes: int = 64_000_000,
+    max_line_bytes: int = 16_000_000,
     trusts_beat: bool = False,
-    has_books: bool = True,
+    book: BookOptions | None = _DEFAULT_BOOK,
 ) -> Reference:
     """Return what a run over `paths` must write; `channels` are wire names and "errors".
 
-    With `has_books` crossed books count in the coverage.
+    `book` None is a run that rebuilds no books. `book_checkpoints` is left empty: it depends on how the output is cut.
     """
     if channels is not None:
         channels = frozenset(channels)
@@ -121,15 +135,25 @@ def reference(
         run.add_segment(segment)
     run.recording.finish()
     connections = connection_rows(run.recording)
+    has_books = book is not None and run.selection.has_channel("l2_data")
     coverage = run.coverage_rows(trusts_beat=trusts_beat, has_books=has_books)
-    of_recording = {"connections": connections, "coverage": coverage}
-    run.tables |= {name: rows for name, rows in of_recording.items() if name in TABLES}
+    run.tables |= {"connections": connections, "coverage": coverage}
+    if book is not None and has_books:
+        options = replace(book, decimal=numbers == "decimal", trusts_beat=trusts_beat)
+        run.tables["book"] = job_book_rows(run.recording, options, run.selection.is_asked)
     run.tables["instruments"].sort(key=lambda row: (row["segment"], row["line"], row["product_id"]))
     for name, rows in run.tables.items():
+        table = book_table(_columns(book)) if book is not None and name == "book" else TABLES[name]
         for row in rows:
-            if row.keys() != set(TABLES[name].names):
-                raise AssertionError(f"{name}: wrong columns {sorted(row.keys() ^ set(TABLES[name].names))}")
-    return Reference(run.tables, run.counts, numbers, run.recording, connections, coverage)
+            if row.keys() != set(table.names):
+                raise AssertionError(f"{name}: wrong columns {sorted(row.keys() ^ set(table.names))}")
+    return Reference(run.tables, run.counts, numbers, run.recording, connections, coverage, book)
+
+
+def _columns(book: BookOptions) -> BookColumns:
+    """Return what rows of the table tell under these options."""
+    columns = BookColumns(depth=book.depth, intervals=book.interval_ns > 0, features=book.wanted is not None)
+    return columns if book.wanted is None else replace(columns, **vars(book.wanted))
 
 
 def _delivered(product: str) -> str:
@@ -159,9 +183,11 @@ class _Run:
 
     def coverage_rows(self, *, trusts_beat: bool, has_books: bool) -> list[Row]:
         """Return the rows of `coverage`, which only the end of the recording tells."""
-        crossed = (
-            crossings(self.recording, book_rows(self.recording, depth=1, trusts_beat=trusts_beat)) if has_books else []
-        )
+        crossed: list[Crossing] = []
+        if has_books:
+            refused = without_book(self.recording)
+            books = book_rows(self.recording, depth=1, trusts_beat=trusts_beat)
+            crossed = [one for one in crossings(self.recording, books) if one.product_id not in refused]
         selected = {TABLE_OF[name] for name in PUBLIC if self.selection.has_channel(name)}
         return [
             row
@@ -197,9 +223,7 @@ class _Run:
         connection_id = None
         if message.sequence_num is not None:
             place = f"{segment}:{number}"
-            connection_id = self.connections.assign(
-                message.sequence_num, message.first_product, message.first_heartbeat, place
-            )
+            connection_id = self.connections.assign(message.sequence_num, message.first_product, place)
             self.recording.add_message(message, (segment, number), connection_id)
         changes = self._new_terms(message) if message.channel == "status" else []
         if message.channel in PRIVATE or not self.selection.has_channel(message.channel):
