@@ -10,9 +10,8 @@ from etl_ray.coverage.states import book_states
 from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.book_plans import BookPlan, Carrier
 from etl_ray.orchestrators.receipts import BookReceipt, Receipt
+from etl_ray.orchestrators.staged_books import MAX_QUANTITY
 from etl_ray.orchestrators.stitch import Stitched
-
-_MAX_QUANTITY = 2**63 - 1
 
 
 @dataclass
@@ -38,7 +37,7 @@ class _Scales:
             found.quantity_max * 10 ** (quantity_scale - found.quantity_scale),
         )
         self.price_scale, self.quantity_scale = price_scale, quantity_scale
-        self.overflow |= found.overflow or self.price > MAX_PRICE or self.quantity > _MAX_QUANTITY
+        self.overflow |= found.overflow or self.price > MAX_PRICE or self.quantity > MAX_QUANTITY
 
 
 @dataclass(frozen=True)

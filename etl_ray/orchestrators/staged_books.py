@@ -40,7 +40,7 @@ MESSAGES = pa.schema(
 """`operations` counts the message's own; times are ns, NULL where there is none."""
 
 STRETCH_OPERATIONS = 500_000
-_LIMIT = 2**63
+MAX_QUANTITY = 2**63 - 1
 _TENS = np.array([10**k for k in range(19)], np.int64)
 
 
@@ -252,7 +252,7 @@ class BookStager:
 
 def _receipt(product: str, book: _Book) -> BookReceipt:
     most = book.most
-    overflow = book.overflow or most.price > MAX_PRICE or most.quantity >= _LIMIT
+    overflow = book.overflow or most.price > MAX_PRICE or most.quantity > MAX_QUANTITY
     if overflow:
         return BookReceipt(product, 0, 0, 0, 0, overflow=True)
     return BookReceipt(product, most.price_scale, most.quantity_scale, most.price, most.quantity, overflow=False)
@@ -355,37 +355,25 @@ def _messages(rows: Rows, index: Int32s, before: int, counted: Sequence[npt.NDAr
 
 def _scaled(changes: _Changes) -> _Scaled | None:
     """Return prices and quantities at the scale of the finest of them; None if they do not fit 64 bits then."""
-    price = _at_one_scale(changes.price, changes.price_scale)
-    quantity = _at_one_scale(changes.quantity, changes.quantity_scale)
+    price = _at_one_scale(changes.price, changes.price_scale, MAX_PRICE)
+    quantity = _at_one_scale(changes.quantity, changes.quantity_scale, MAX_QUANTITY)
     if price is None or quantity is None:
         return None
     return _Scaled(*price, *quantity)
 
 
-def _at_one_scale(values: Int64s, scales: Int8s) -> tuple[Int64s, int] | None:
+def _at_one_scale(values: Int64s, scales: Int8s, limit: int) -> tuple[Int64s, int] | None:
+    """Return values at the least scale at which all are integers; None if one is above `limit` then."""
     scale = int(scales.max(initial=0, where=values != 0))
-    rescaled = _times_tens(values, scale - scales)
-    if rescaled is None:  # zeros at the end of numbers may be what is in the way
-        values, scales = _without_zeros(values, scales)
-        scale = int(scales.max(initial=0, where=values != 0))
-        rescaled = _times_tens(values, scale - scales)
-    return None if rescaled is None else (rescaled, scale)
-
-
-def _times_tens(values: Int64s, exponents: Int8s) -> Int64s | None:
-    """Return values * 10**exponents, None if one does not fit; 0 stays 0 whatever its exponent."""
-    tens = _TENS[np.clip(exponents, 0, 18)]
-    if len(values) and float((values.astype(np.float64) * tens).max()) >= _LIMIT * (1 - 1e-12):
-        return None
-    return values * tens
-
-
-def _without_zeros(values: Int64s, scales: Int8s) -> tuple[Int64s, Int8s]:
-    values, scales = values.copy(), scales.copy()
-    for _ in range(18):
-        ends = (values % 10 == 0) & (scales > 0)
-        if not ends.any():
+    # Zeros at the end of numbers do not count: what fits must not depend on which values stand beside each other.
+    while scale:
+        finest = scales == scale
+        if (values[finest] % 10).any():
             break
-        values[ends] //= 10
-        scales[ends] -= 1
-    return values, scales
+        values = np.where(finest, values // 10, values)
+        scale -= 1
+        scales = np.minimum(scales, np.int8(scale))
+    exponents = np.clip(scale - scales, 0, 18)
+    if (values > (limit // _TENS)[exponents]).any():
+        return None
+    return values * _TENS[exponents], scale
