@@ -112,6 +112,8 @@ def build_book(shard: BookShard, options: BookBuildOptions, warm: WarmBooks) -> 
         rows.replay_options,
         staging=options.staging,
         trust_beat=options.trust_beat,
+        start_ns=options.start_ns,
+        end_ns=options.end_ns,
     )
     crossed = _Crossed()
     with (

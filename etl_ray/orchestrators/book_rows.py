@@ -8,7 +8,7 @@ import pyarrow as pa
 from etl_ray.book import NetDelta, ReplayOptions, book_features, ofi_levels, to_float64
 from etl_ray.book.numbers import to_decimals
 from etl_ray.book.updates import ASK, BID
-from etl_ray.coverage.states import VERIFIED
+from etl_ray.coverage.states import SUSPECT, VERIFIED
 from etl_ray.orchestrators.replay import BookMessages, Checkpoint, Chunk, Frame
 from etl_ray.scan.outcomes import constant
 from etl_ray.tables.book import BookColumns, book_table
@@ -66,7 +66,7 @@ class BookRows:
         locked = two_sided & (states.bid_price[:, 0] == states.ask_price[:, 0])
         available = np.where(messages.ts_capture == NULL, messages.ts_server, messages.ts_capture)
         # A crossed book is not to be trusted, whatever was sent.
-        state = np.where(states.crossed, np.maximum(frame.state, STATES.index("suspect")), frame.state)
+        state = np.where(states.crossed, np.maximum(frame.state, SUSPECT), frame.state)
         return {
             "product_id": constant(self._product, count),
             "date": dates(messages.ts_server),
@@ -125,6 +125,7 @@ class BookRows:
     def checkpoint(self, found: Checkpoint, messages: BookMessages) -> pa.Table:
         """Return the rows of a checkpoint in a chunk of these messages."""
         side, price, size, level = _best_first(found.book)
+        state = max(found.state, SUSPECT) if _is_crossed(found.book) else found.state
         index = found.index
         count = max(1, len(side))
         empty = np.full(count, len(side) == 0)
@@ -137,7 +138,7 @@ class BookRows:
             "connection_id": constant(found.connection_id, count),
             **self._place(np.full(count, messages.place[index])),
             "ts_align": timestamps(np.full(count, found.clock)),
-            "book_state": constant(STATES[found.state], count),
+            "book_state": constant(STATES[state], count),
             "side": dictionary(np.where(empty, -1, side).astype(np.int32), _SIDES),
             "level": pa.array(level, mask=empty),
             "price": _numbers(price, self._price_scale, empty, self._numbers),
@@ -145,6 +146,11 @@ class BookRows:
         }
         schema = BOOK_CHECKPOINTS.schema(self._numbers)
         return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _is_crossed(book: NetDelta) -> bool:
+    bids, asks = book.bids()[0], book.asks()[0]
+    return len(bids) > 0 and len(asks) > 0 and int(bids[-1]) > int(asks[0])
 
 
 def _best_first(book: NetDelta) -> tuple[np.ndarray, Int64s, Int64s, np.ndarray]:

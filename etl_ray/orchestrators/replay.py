@@ -37,7 +37,7 @@ class Stream:
     book: NetDelta
     clock: int = NULL
     last: int = -1
-    day: int = NULL
+    part: int = NULL
     previous: States | None = None
     ladder: Ladder = field(default_factory=Ladder)
 
@@ -98,7 +98,10 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Messages of one day with the states behind them, and the books at the beginning of the shard and of the day."""
+    """Messages of one day with the states behind them, and the books at the beginning of the shard and of the day.
+
+    They are all in the range that is written, or none is; there are books at its beginning, too.
+    """
 
     messages: BookMessages
     frames: tuple[Frame, ...]
@@ -109,13 +112,22 @@ class ShardReplay:
     """Replays the stretches of a shard from `books`, its start books by connection."""
 
     def __init__(
-        self, shard: BookShard, streams: dict[int, Stream], options: ReplayOptions, *, staging: str, trust_beat: bool
+        self,
+        shard: BookShard,
+        streams: dict[int, Stream],
+        options: ReplayOptions,
+        *,
+        staging: str,
+        trust_beat: bool,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
     ) -> None:
         self._shard = shard
         self.streams = streams
         self._options = options
         self._staging = staging
         self._trust_beat = trust_beat
+        self._start_ns, self._end_ns = start_ns, end_ns
         self._clock = NULL if shard.clock is None else shard.clock
         self._fresh = set(streams)
 
@@ -152,7 +164,7 @@ class ShardReplay:
             if stream.previous is None and stream.last >= 0:
                 stream.previous = self._begin(stream.book, _NOTHING, None).states(0, 1)
             replays[connection] = mine, self._begin(stream.book, updates, stream.ladder)
-        for first, last in _bounds(messages):
+        for first, last in _bounds(self._parts(messages.ts_server)):
             yield self._chunk(messages.take(slice(first, last)), first, last, replays)
         for connection, (_, replay) in replays.items():
             self.streams[connection].book = replay.book()
@@ -172,20 +184,20 @@ class ShardReplay:
         self, messages: BookMessages, first: int, last: int, replays: dict[int, tuple[np.ndarray, Replay]]
     ) -> Chunk:
         frames, checkpoints = [], []
-        day = int(messages.ts_server[0] // NS_PER_DAY)
+        part = int(self._parts(messages.ts_server[:1])[0])
         for connection, (mine, replay) in replays.items():
             begin, end = np.searchsorted(mine, (first, last))
             if begin == end:
                 continue
             stream = self.streams[connection]
             index = mine[begin:end] - first
-            if stream.last >= 0 and (stream.day != day or connection in self._fresh):
+            if stream.last >= 0 and (stream.part != part or connection in self._fresh):
                 checkpoints.append(self._checkpoint(stream, replay.book(), int(index[0])))
             self._fresh.discard(connection)
-            stream.day = day
+            stream.part = part
             states = replay.states(int(begin), int(end))
             frames.append(self._frame(stream, messages, index, states))
-        return Chunk(messages, tuple(frames), tuple(checkpoints))
+        return Chunk(messages, tuple(frames), tuple(sorted(checkpoints, key=lambda found: found.index)))
 
     def _checkpoint(self, stream: Stream, book: NetDelta, index: int) -> Checkpoint:
         state = stream.states.at(np.array([stream.last]), trust_beat=self._trust_beat)
@@ -209,6 +221,16 @@ class ShardReplay:
         stream.previous = states.rows(len(states) - 1, len(states))
         stream.clock, stream.last = int(align[-1]), int(place[-1])
         return frame
+
+    def _parts(self, ts_server: Int64s) -> Int64s:
+        """Return a number for each message: of its day, and of whether its rows are written."""
+        written = np.ones(len(ts_server), np.bool_)
+        if self._start_ns is not None:
+            written &= ts_server >= self._start_ns
+        if self._end_ns is not None:
+            written &= ts_server < self._end_ns
+        parts: Int64s = 2 * (ts_server // NS_PER_DAY) + written
+        return parts
 
     def _stream(self, connection: int) -> Stream:
         if connection not in self.streams:
@@ -284,11 +306,10 @@ def start_streams(shard: BookShard, staging: str) -> dict[int, Stream]:
     return streams
 
 
-def _bounds(messages: BookMessages) -> Iterator[tuple[int, int]]:
-    """Yield where chunks begin and end: at a number of messages, and where the day of ts_server changes."""
-    days = messages.ts_server // NS_PER_DAY
-    cuts = np.flatnonzero(days[1:] != days[:-1]) + 1
-    bounds = [0, *cuts.tolist(), len(messages)]
+def _bounds(parts: Int64s) -> Iterator[tuple[int, int]]:
+    """Yield where chunks begin and end: at a number of messages, and where one part ends."""
+    cuts = np.flatnonzero(parts[1:] != parts[:-1]) + 1
+    bounds = [0, *cuts.tolist(), len(parts)]
     for first, last in pairwise(bounds):
         for begin in range(first, last, CHUNK_MESSAGES):
             yield begin, min(begin + CHUNK_MESSAGES, last)
