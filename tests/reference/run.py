@@ -223,7 +223,9 @@ class _Run:
         connection_id = None
         if message.sequence_num is not None:
             place = f"{segment}:{number}"
-            connection_id = self.connections.assign(message.sequence_num, message.first_product, place)
+            connection_id = self.connections.assign(
+                message.sequence_num, message.first_product, message.first_heartbeat, place
+            )
             self.recording.add_message(message, (segment, number), connection_id)
         changes = self._new_terms(message) if message.channel == "status" else []
         if message.channel in PRIVATE or not self.selection.has_channel(message.channel):
