@@ -84,8 +84,9 @@ def _print_book(found: BookAt) -> None:
 def _state(found: BookAt) -> str:
     if found.cause is None:
         return found.book_state
-    since = "" if found.since is None else f", since {format_time(found.since)}"
-    return f"{found.book_state} ({found.cause}{since})"
+    cause = [] if found.cause == found.book_state else [found.cause]
+    since = [] if found.since is None else [f"since {format_time(found.since)}"]
+    return f"{found.book_state} ({', '.join([*cause, *since])})"
 
 
 def _texts(levels: tuple[Level, ...]) -> list[tuple[str, str]]:

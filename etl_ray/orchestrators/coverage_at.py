@@ -67,6 +67,7 @@ class BookCoverage:
         self._output = output
         self._product = product
         self._files = sorted(file.path for file in manifest.files if file.table == "coverage")
+        self._read: dict[str, pa.Table] = {}
 
     def at(self, ts: int, place: Place | None = None) -> BookStretch:
         """Return the stretch at an instant; if `place` is given, not the one of an earlier place than that."""
@@ -80,7 +81,10 @@ class BookCoverage:
         return found
 
     def _tiles(self, paths: list[str]) -> list[_Tile]:
-        rows = pa.concat_tables([_read(storage.join(self._output, path)) for path in paths])
+        for path in paths:
+            if path not in self._read:
+                self._read[path] = _read(storage.join(self._output, path))
+        rows = pa.concat_tables([_SCHEMA.empty_table(), *(self._read[path] for path in paths)])
         mine = rows.filter(pc.equal(rows.column("product_id"), self._product))
         if not len(mine) and paths == self._files:
             known = tuple(sorted(pc.unique(rows.column("product_id")).to_pylist()))
@@ -117,7 +121,8 @@ class _Tiles:
         reached = [k for k, tile in enumerate(tiles) if tile.ts_start <= ts or (place and tile.start <= place)]
         if not reached:
             data = next((tile.ts_start for tile in tiles if tile.state != "no_data"), None)
-            return None if self.more_before else BookStretch("no_data", "start", None, None, data)
+            more = self.more_before or (data is None and self.more_behind)
+            return None if more else BookStretch("no_data", "start", None, None, data)
         begin = end = reached[-1]
         found = tiles[end]
         is_missing = found.state == "no_data"
