@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from etl_ray.book import NetDelta, ReplayOptions, book_features, ofi_levels, to_float64
-from etl_ray.book.numbers import to_decimals
+from etl_ray.book import NetDelta, ReplayOptions
+from etl_ray.book.columns import StateColumns, replay_options, stored_numbers
 from etl_ray.book.updates import ASK, BID
 from etl_ray.coverage.states import SUSPECT, VERIFIED
 from etl_ray.orchestrators.replay import BookMessages, Checkpoint, Chunk, Frame
@@ -14,7 +14,7 @@ from etl_ray.scan.outcomes import constant
 from etl_ray.tables.book import BookColumns, book_table
 from etl_ray.tables.book_checkpoints import BOOK_CHECKPOINTS
 from etl_ray.tables.coverage import STATES
-from etl_ray.tables.schema import DECIMAL, Numbers
+from etl_ray.tables.schema import Numbers
 from etl_ray.venues.rows import NULL, Int64s, dates, dictionary, timestamps
 
 _SIDES = ("bid", "ask")
@@ -38,16 +38,13 @@ class BookRows:
         self._numbers: Numbers = numbers
         self._product = product
         self._price_scale, self._quantity_scale = price_scale, quantity_scale
+        self._states = StateColumns(columns, numbers, price_scale=price_scale, quantity_scale=quantity_scale)
         self._segments = segments
 
     @property
     def replay_options(self) -> ReplayOptions:
         """What has to be replayed for these columns."""
-        columns = self._columns
-        if not columns.features:
-            return ReplayOptions(columns.depth)
-        depth = max(columns.depth, columns.ofi_levels, *columns.imbalance, 1)
-        return ReplayOptions(depth, columns.bps, tuple(float(n) for n in columns.notionals))
+        return replay_options(self._columns)
 
     def rows(self, chunk: Chunk) -> dict[str, pa.Array]:
         """Return the columns of all messages of a chunk in arrival order, but for those of intervals."""
@@ -67,6 +64,10 @@ class BookRows:
         available = np.where(messages.ts_capture == NULL, messages.ts_server, messages.ts_capture)
         # A crossed book is not to be trusted, whatever was sent.
         state = np.where(states.crossed, np.maximum(frame.state, SUSPECT), frame.state)
+        features = {}
+        if self._columns.features:
+            verified = state == VERIFIED
+            features = self._states.features(states, verified, previous=frame.previous, breaks=frame.breaks)
         return {
             "product_id": constant(self._product, count),
             "date": dates(messages.ts_server),
@@ -81,8 +82,8 @@ class BookRows:
             "locked": pa.array(locked),
             "n_updates": pa.array(messages.n_updates),
             "is_snapshot": pa.array(messages.is_snapshot),
-            **self._levels(frame),
-            **(self._features(frame, state == VERIFIED) if self._columns.features else {}),
+            **self._states.levels(states),
+            **features,
             "connection_id": constant(frame.stream.id, count),
             **self._place(messages.place),
         }
@@ -92,35 +93,6 @@ class BookRows:
         found, codes = np.unique(segment, return_inverse=True)
         names = tuple(self._segments[int(index)] for index in found)
         return {"segment": dictionary(codes.astype(np.int32), names), "line": pa.array(line)}
-
-    def _levels(self, frame: Frame) -> dict[str, pa.Array]:
-        states = frame.states
-        prices, quantities = (states.bid_price, states.ask_price), (states.bid_quantity, states.ask_quantity)
-        columns = {}
-        for side, name in ((BID, "bid"), (ASK, "ask")):
-            for what, values, scale in (
-                ("price", prices[side], self._price_scale),
-                ("size", quantities[side], self._quantity_scale),
-            ):
-                for level in range(self._columns.depth):
-                    absent = states.n_levels[:, side] <= level
-                    columns[f"{name}_{what}_{level}"] = _numbers(values[:, level], scale, absent, self._numbers)
-        return columns
-
-    def _features(self, frame: Frame, verified: np.ndarray) -> dict[str, pa.Array]:
-        scales = {"price_scale": self._price_scale, "quantity_scale": self._quantity_scale}
-        found = book_features(frame.states, self.replay_options, imbalance_levels=self._columns.imbalance, **scales)
-        flows = ofi_levels(
-            frame.states,
-            quantity_scale=self._quantity_scale,
-            previous=frame.previous,
-            breaks=frame.breaks,
-            levels=max(1, self._columns.ofi_levels),
-        )
-        found["ofi"] = flows[:, 0]
-        for level in range(self._columns.ofi_levels):
-            found[f"ofi_level_{level}"] = flows[:, level]
-        return {name: pa.array(values, mask=~verified | np.isnan(values)) for name, values in found.items()}
 
     def checkpoint(self, found: Checkpoint, messages: BookMessages) -> pa.Table:
         """Return the rows of a checkpoint in a chunk of these messages."""
@@ -141,8 +113,8 @@ class BookRows:
             "book_state": constant(STATES[state], count),
             "side": dictionary(np.where(empty, -1, side).astype(np.int32), _SIDES),
             "level": pa.array(level, mask=empty),
-            "price": _numbers(price, self._price_scale, empty, self._numbers),
-            "size": _numbers(size, self._quantity_scale, empty, self._numbers),
+            "price": stored_numbers(price, self._price_scale, empty, self._numbers),
+            "size": stored_numbers(size, self._quantity_scale, empty, self._numbers),
         }
         schema = BOOK_CHECKPOINTS.schema(self._numbers)
         return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
@@ -159,16 +131,3 @@ def _best_first(book: NetDelta) -> tuple[np.ndarray, Int64s, Int64s, np.ndarray]
     side = np.r_[np.full(len(bids), BID, np.int8), np.full(len(asks), ASK, np.int8)]
     level = np.r_[np.arange(len(bids), dtype=np.int32), np.arange(len(asks), dtype=np.int32)].astype(np.int32)
     return side, np.r_[bids[::-1], asks], np.r_[bid_sizes[::-1], ask_sizes], level
-
-
-def _numbers(values: Int64s, scale: int, absent: np.ndarray, numbers: Numbers) -> pa.Array:
-    """Return values / 10**scale as the run stores numbers, null where absent."""
-    mask = absent if bool(absent.any()) else None
-    values = np.ascontiguousarray(values)
-    if numbers == "float64":
-        return pa.array(to_float64(values, scale), mask=mask)
-    found = to_decimals(values, scale)
-    if mask is None:
-        return found
-    validity = pa.py_buffer(np.packbits(~mask, bitorder="little"))
-    return pa.Array.from_buffers(DECIMAL, len(values), [validity, found.buffers()[1]])
