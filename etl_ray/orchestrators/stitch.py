@@ -89,6 +89,7 @@ def stitch(
     book_units: dict[str, list[BookUnit]] = {}
     segments: list[str] = []
     rejects = damages = 0
+    end = places.place(0, 1)
     partitions: dict[tuple[str, tuple[str, ...]], _Partition] = {}
     segment, line_offset = "", 0
     for unit, receipt in zip(units, receipts, strict=True):
@@ -122,12 +123,13 @@ def stitch(
                 found = partitions.setdefault((file.table, group.partition), _Partition([]))
                 found.pieces.append((source, index, group.rows))
         line_offset += receipt.counts.lines
+        if receipt.counts.lines:
+            end = places.place(place.segment, line_offset + 1)
     shards = [
         shard
         for (table, values), found in sorted(partitions.items())
         for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
     ]
-    end = places.place(max(0, len(segments) - 1), line_offset + 1)
     return Stitched(tuple(shards), timeline, tuple(tracker.ids), tuple(segments), end, book_units)
 
 
