@@ -1,16 +1,17 @@
 """Which connection carried a message: the rule of `docs/semantics.md`, Connections, message by message.
 
 A message's connection depends on all messages before it, so nothing shorter than their numbers, first products and
-heartbeat counters says what it is: units record these, and one compiled loop follows them, at tens of millions a
+heartbeat counters says what it is: units record these, and one compiled loop follows them, at some ten million a
 second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from etl_ray.venues.rows import NULL, Int32s, Int64s
@@ -22,36 +23,14 @@ NEAR = 16
 OFTEN = 16
 """How many times as many messages of a product make another connection strange to it."""
 
+# Tables are arrays of (field, slot) or (field, product), which compiled code hands on for less than tuples of columns.
 _KNOWN, _TICK, _OPENED, _HOLES, _MISSING = range(5)
-
-
-class _Known(NamedTuple):
-    """The connections that are known, one slot each.
-
-    A connection `stands` at a number, and was `sure` of the one of its latest message with a product. Ticks count
-    messages: it `began` with one and had its latest `at` one. `beat` is its latest heartbeat counter.
-    """
-
-    connection: Int32s
-    stands: Int64s
-    sure: Int64s
-    began: Int64s
-    at: Int64s
-    beat: Int64s
-
-
-class _Products(NamedTuple):
-    """The `home` of each product and its `slot`, the home `before` (-1: none), how often either carried the product.
-
-    Its latest message came `at` a tick.
-    """
-
-    slot: Int64s
-    home: Int64s
-    before: Int64s
-    at_home: Int64s
-    at_before: Int64s
-    at: Int64s
+# Of a known connection: its index; the number at which it stands, and that at which it stood with its latest product;
+# the ticks, which count messages, of its first and its latest message; the counter of its latest heartbeat.
+_INDEX, _STANDS, _SURE, _BEGAN, _AT, _BEAT = range(6)
+# Of a product: its home and the slot of that, the home before (-1: none); how often either carried it; its latest tick.
+_HOME, _SLOT, _BEFORE, _AT_HOME, _AT_BEFORE, _CARRIED = range(6)
+_Table: TypeAlias = npt.NDArray[np.int64]
 
 
 class ConnectionTracker:
@@ -61,8 +40,8 @@ class ConnectionTracker:
         self.ids: list[str] = []
         self._symbols: dict[str, int] = {}
         self._counts = np.zeros(5, np.int64)
-        self._known = _Known(np.zeros(MAX_KNOWN, np.int32), *(np.zeros(MAX_KNOWN, np.int64) for _ in range(5)))
-        self._products = _no_products(16)
+        self._known = np.zeros((6, MAX_KNOWN), np.int64)
+        self._products = np.full((6, 16), -1, np.int64)
 
     @property
     def holes(self) -> int:
@@ -86,163 +65,173 @@ class ConnectionTracker:
         found = np.empty(len(numbers), np.int32)
         at = 0
         while at < len(numbers):
-            at = _follow(numbers, products, counters, at, (self._counts, self._known, self._products), found)
+            at = _follow(numbers, products, counters, at, self._counts, self._known, self._products, found)
             if int(self._counts[_OPENED]) > len(self.ids):  # it stops behind a message that opens one
                 self.ids.append(place(at - 1))
         return found
 
     def _own_products(self, symbols: Sequence[str]) -> Int32s:
         own = [self._symbols.setdefault(symbol, len(self._symbols)) for symbol in symbols]
-        if len(self._symbols) > len(self._products.home):
-            grown = _no_products(2 * len(self._symbols))
-            for old, new in zip(self._products, grown, strict=True):
-                new[: len(old)] = old
+        room = self._products.shape[1]
+        if len(self._symbols) > room:
+            grown = np.full((6, 2 * len(self._symbols)), -1, np.int64)
+            grown[:, :room] = self._products
             self._products = grown
         return np.array([*own, -1], np.int32)
 
 
-def _no_products(room: int) -> _Products:
-    return _Products(*(np.full(room, -1, np.int64) for _ in range(6)))
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _later(slot: int, best: int, known: _Table) -> bool:
+    """Return whether a slot had a message after the best one so far, -1 for none."""
+    return best < 0 or bool(known[_AT, slot] > known[_AT, best])
 
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
-def _later(slot: int, best: int, known: _Known) -> int:
-    """Return which of two slots had a message last; `best` may be -1."""
-    return slot if best < 0 or known.at[slot] > known.at[best] else best
-
-
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def _higher(slot: int, best: int, known: _Known) -> int:
-    """Return which of two slots stands higher, of equal ones the one that had a message last; `best` may be -1."""
-    if best < 0 or known.stands[slot] != known.stands[best]:
-        return slot if best < 0 or known.stands[slot] > known.stands[best] else best
-    return slot if known.at[slot] > known.at[best] else best
+def _higher(slot: int, best: int, known: _Table) -> bool:
+    """Return whether a slot stands higher than the best one so far (-1: none), or as high and had a message later."""
+    if best < 0 or known[_STANDS, slot] > known[_STANDS, best]:
+        return True
+    return bool(known[_STANDS, slot] == known[_STANDS, best]) and _later(slot, best, known)
 
 
 @njit  # type: ignore[untyped-decorator]
-def _without_home(number: int, counter: int, reach: int, counts: Int64s, known: _Known) -> int:
+def _without_home(number: int, counter: int, reach: int, n_known: int, known: _Table) -> int:
     """Return the slot that a message joins of which no product tells the home, or -1; `reach` is the widest hole."""
     following = silent = latest = highest = -1
-    for slot in range(counts[_KNOWN]):
-        if known.stands[slot] == number - 1:
-            latest = _later(slot, latest, known)
-            if known.beat[slot] == NULL:
-                silent = _later(slot, silent, known)
-            elif known.beat[slot] == counter - 1:
-                following = _later(slot, following, known)
-        elif known.stands[slot] < number and number - known.stands[slot] - 1 <= reach:
-            highest = _higher(slot, highest, known)
+    for slot in range(n_known):
+        if known[_STANDS, slot] != number - 1:
+            continue
+        if _later(slot, latest, known):
+            latest = slot
+        if known[_BEAT, slot] == NULL and _later(slot, silent, known):
+            silent = slot
+        if known[_BEAT, slot] == counter - 1 and _later(slot, following, known):
+            following = slot
     if counter != NULL and following >= 0:
         return following
     if counter != NULL and silent >= 0:
         return silent
-    return latest if latest >= 0 else highest
+    if latest >= 0:
+        return latest
+    for slot in range(n_known):
+        stands = known[_STANDS, slot]
+        if stands < number and number - stands - 1 <= reach and _higher(slot, highest, known):
+            highest = slot
+    return highest
 
 
 @njit  # type: ignore[untyped-decorator]
-def _with_home(number: int, product: int, counts: Int64s, known: _Known, products: _Products) -> int:
+def _with_home(number: int, product: int, n_known: int, known: _Table, products: _Table) -> int:
     """Return the slot that a message joins whose product has a home, or -1."""
-    stands, home = known.stands, products.slot[product]
-    if stands[home] == number - 1:
+    home = products[_SLOT, product]
+    at = known[_STANDS, home]
+    if at == number - 1:
         return home  # type: ignore[no-any-return]
     guessed = usual = strange = newer = -1
-    for slot in range(counts[_KNOWN]):
-        is_new = known.began[slot] > products.at[product]
-        if stands[slot] == number - 1:
-            strange = _later(slot, strange, known)
-            lower, upper = (slot, home) if stands[home] >= number else (home, slot)
-            if not is_new and known.sure[upper] <= stands[lower]:
-                guessed = _later(slot, guessed, known)
-            times = products.at_before[product] if products.before[product] == known.connection[slot] else 0
-            if is_new or products.at_home[product] < OFTEN * max(1, times):
-                usual = _later(slot, usual, known)
-        elif is_new and stands[slot] < number:
-            newer = _higher(slot, newer, known)
+    for slot in range(n_known):
+        stands = known[_STANDS, slot]
+        if stands >= number:
+            continue
+        is_new = known[_BEGAN, slot] > products[_CARRIED, product]
+        if stands < number - 1:
+            if is_new and _higher(slot, newer, known):
+                newer = slot
+            continue
+        if _later(slot, strange, known):
+            strange = slot
+        was_guess = known[_SURE, home] <= stands if at > stands else known[_SURE, slot] <= at
+        if was_guess and not is_new and _later(slot, guessed, known):
+            guessed = slot
+        times = products[_AT_BEFORE, product] if products[_BEFORE, product] == known[_INDEX, slot] else 0
+        if (is_new or products[_AT_HOME, product] < OFTEN * max(1, times)) and _later(slot, usual, known):
+            usual = slot
     if guessed >= 0:
-        stands[home], stands[guessed] = stands[guessed], stands[home]
+        known[_STANDS, home], known[_STANDS, guessed] = number - 1, at
         return home  # type: ignore[no-any-return]
     if usual >= 0:
         return usual
-    if stands[home] < number or (newer < 0 and stands[home] - number <= NEAR):
+    if at < number or (newer < 0 and at - number <= NEAR):
         return home  # type: ignore[no-any-return]
     return newer if newer >= 0 else strange
 
 
 @njit  # type: ignore[untyped-decorator]
-def _open(number: int, counts: Int64s, known: _Known) -> int:
+def _open(number: int, counts: _Table, known: _Table) -> int:
     """Open a connection; if there is no room, in place of the one that has had no message for longest."""
     slot = 0
-    if counts[_KNOWN] < len(known.at):
+    if counts[_KNOWN] < known.shape[1]:
         slot = counts[_KNOWN]
         counts[_KNOWN] += 1
     else:
-        for other in range(len(known.at)):
-            if known.at[other] < known.at[slot]:
+        for other in range(known.shape[1]):
+            if known[_AT, other] < known[_AT, slot]:
                 slot = other
-    known.connection[slot] = counts[_OPENED]
+    known[_INDEX, slot] = counts[_OPENED]
     counts[_OPENED] += 1
-    known.stands[slot] = known.sure[slot] = number
-    known.began[slot] = counts[_TICK]
-    known.beat[slot] = NULL
+    known[_STANDS, slot] = known[_SURE, slot] = number
+    known[_BEGAN, slot] = counts[_TICK]
+    known[_BEAT, slot] = NULL
     return slot
 
 
 @njit  # type: ignore[untyped-decorator]
-def _settle(product: int, slot: int, has_home: bool, counts: Int64s, known: _Known, products: _Products) -> None:
+def _settle(product: int, slot: int, has_home: bool, tick: int, known: _Table, products: _Table) -> None:
     """Note that a connection has carried a product."""
-    connection, home = known.connection[slot], products.home[product]
-    if not has_home or known.began[slot] > products.at[product]:
-        products.before[product] = -1
-        products.at_home[product] = 0
+    connection, home = known[_INDEX, slot], products[_HOME, product]
+    if not has_home or known[_BEGAN, slot] > products[_CARRIED, product]:
+        products[_BEFORE, product] = -1
+        products[_AT_HOME, product] = 0
     elif home != connection:
-        times = products.at_before[product] if products.before[product] == connection else 0
-        products.before[product], products.at_before[product] = home, products.at_home[product]
-        products.at_home[product] = times
-    products.slot[product], products.home[product] = slot, connection
-    products.at_home[product] += 1
-    products.at[product] = counts[_TICK]
+        times = products[_AT_BEFORE, product] if products[_BEFORE, product] == connection else 0
+        products[_BEFORE, product], products[_AT_BEFORE, product] = home, products[_AT_HOME, product]
+        products[_AT_HOME, product] = times
+    products[_HOME, product], products[_SLOT, product] = connection, slot
+    products[_AT_HOME, product] += 1
+    products[_CARRIED, product] = tick
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _follow(
+def _follow(  # noqa: PLR0913, PLR0917 - no tuples, see above
     numbers: Int64s,
-    products: Int32s,
+    firsts: Int32s,
     counters: Int64s,
     at: int,
-    state: tuple[Int64s, _Known, _Products],
+    counts: _Table,
+    known: _Table,
+    products: _Table,
     found: Int32s,
 ) -> int:
     """Assign messages from `at` on; return the position behind the first that opens a connection, or their number."""
-    counts, known, homes = state
     for m in range(at, len(numbers)):
-        number, product, counter = numbers[m], products[m], counters[m]
+        number, product, counter = numbers[m], firsts[m], counters[m]
         if number == NULL:
             found[m] = -1
             continue
         counts[_TICK] += 1
+        tick = counts[_TICK]
         has_home = (
             product >= 0
-            and homes.home[product] >= 0
-            and known.connection[homes.slot[product]] == homes.home[product]  # else it is forgotten
+            and products[_HOME, product] >= 0
+            and known[_INDEX, products[_SLOT, product]] == products[_HOME, product]  # else it is forgotten
         )
         slot = -1
         if number > 0 and has_home:
-            slot = _with_home(number, product, counts, known, homes)
+            slot = _with_home(number, product, counts[_KNOWN], known, products)
         elif number > 0:
-            slot = _without_home(number, counter, NEAR if product >= 0 else number, counts, known)
+            slot = _without_home(number, counter, NEAR if product >= 0 else number, counts[_KNOWN], known)
         opens = slot < 0
         if opens:
             slot = _open(number, counts, known)
-        elif known.stands[slot] < number - 1:
+        elif known[_STANDS, slot] < number - 1:
             counts[_HOLES] += 1
-            counts[_MISSING] += number - 1 - known.stands[slot]
-        known.stands[slot], known.at[slot] = number, counts[_TICK]
+            counts[_MISSING] += number - 1 - known[_STANDS, slot]
+        known[_STANDS, slot], known[_AT, slot] = number, tick
         if counter != NULL:
-            known.beat[slot] = counter
+            known[_BEAT, slot] = counter
         if product >= 0:
-            known.sure[slot] = number
-            _settle(product, slot, has_home, counts, known, homes)
-        found[m] = known.connection[slot]
+            known[_SURE, slot] = number
+            _settle(product, slot, has_home, tick, known, products)
+        found[m] = known[_INDEX, slot]
         if opens:
             return m + 1
     return len(numbers)
