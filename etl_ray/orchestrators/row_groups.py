@@ -30,7 +30,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A row group of a file. No row lies before `first` or behind `last`, or is earlier than `ts_min` (ns UTC)."""
+    """A row group of a file. No row lies before `first` or behind `last`, or is earlier than `ts_min` (ns UTC).
+
+    `constants` are the values of columns that have only one.
+    """
 
     file: pq.ParquetFile
     url: str
@@ -38,11 +41,12 @@ class RowGroup:
     first: Place
     last: Place
     ts_min: int
+    constants: dict[str, object]
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Return some columns of its rows."""
         try:
-            return self.file.read_row_group(self.index, columns=list(columns), use_threads=False)
+            return self.file.read_row_group(self.index, columns=list(columns))
         except (pa.ArrowException, OSError) as error:
             raise damaged(self.url, error) from None
 
@@ -117,8 +121,15 @@ def _group(file: pq.ParquetFile, url: str, index: int) -> RowGroup:
     absent = [name for name in ("segment", "line", "ts_server") if name not in columns]
     if absent:
         raise StorageError(f"{storage.redact(url)}: expected the columns of its table, missing: {', '.join(absent)}")
-    segment, line, ts = (metadata.column(columns[name]).statistics for name in ("segment", "line", "ts_server"))
-    return RowGroup(file, url, index, Place(segment.min, line.min), Place(segment.max, line.max), ts.min_raw)
+    known = {name: metadata.column(k).statistics for name, k in columns.items()}
+    segment, line = known["segment"], known["line"]
+    constants = {
+        name: known[name].min
+        for name in ("product_id", "connection_id", "is_snapshot")
+        if name in known and known[name].min == known[name].max
+    }
+    first, last = Place(segment.min, line.min), Place(segment.max, line.max)
+    return RowGroup(file, url, index, first, last, known["ts_server"].min_raw, constants)
 
 
 def missing(url: str) -> StorageError:

@@ -72,9 +72,15 @@ class StoredBooks:
         return found
 
     def _last_in(self, group: RowGroup, connection: str, ts: int) -> Message | None:
-        rows = group.read(("product_id", "ts_server", "connection_id", "segment", "line", "sequence_num"))
+        wanted = {"connection_id": connection, "product_id": self._product}
+        filters = {name: value for name, value in wanted.items() if group.constants.get(name) != value}
+        if filters.keys() & group.constants.keys():
+            return None
+        rows = group.read(("ts_server", "segment", "line", "sequence_num", *filters))
         times = rows.column("ts_server").cast(pa.int64()).to_numpy()
-        mine = (times <= ts) & equals(rows, "connection_id", connection) & equals(rows, "product_id", self._product)
+        mine = times <= ts
+        for name, value in filters.items():
+            mine &= equals(rows, name, value)
         k = int(np.flatnonzero(mine)[-1]) if mine.any() else -1
         if k < 0:
             return None
@@ -153,17 +159,23 @@ class StoredBooks:
 
     def _changes(self, group: RowGroup, connection: str, start: Place, end: Place) -> tuple[pa.Table, bool]:
         """Return what changes a connection's book in a row group, and whether that begins with a snapshot."""
-        rows = group.read((*_LINEAGE, "product_id", "is_snapshot", "row_index", "side", "price", "quantity"))
-        mine = equals(rows, "connection_id", connection) & equals(rows, "product_id", self._product)
-        if group.last > end:
-            mine &= not_behind(rows, end)
-        if group.first < start:
-            mine &= ~not_behind(rows, Place(start.segment, start.line - 1))
+        wanted = {"connection_id": connection, "product_id": self._product}
+        filters = {name: value for name, value in wanted.items() if group.constants.get(name) != value}
+        places = ("segment", "line") if group.first < start or group.last > end else ()
+        snapshots = ("is_snapshot", "row_index") if group.constants.get("is_snapshot", True) else ()
+        rows = group.read(("side", "price", "quantity", *filters, *places, *snapshots))
+        mine = np.ones(len(rows), np.bool_)
+        for name, value in filters.items():
+            mine &= equals(rows, name, value)
+        if places:
+            mine &= not_behind(rows, end) & ~not_behind(rows, Place(start.segment, start.line - 1))
         if not mine.all():
             rows = rows.filter(pa.array(mine))
+        if not snapshots:
+            return _levels(rows, "quantity"), False
         begins = rows.column("is_snapshot").to_numpy() & (rows.column("row_index").to_numpy() == 0)
-        snapshots = np.flatnonzero(begins)
-        return _levels(rows.slice(snapshots[-1] if len(snapshots) else 0), "quantity"), len(snapshots) > 0
+        found = np.flatnonzero(begins)
+        return _levels(rows.slice(found[-1] if len(found) else 0), "quantity"), len(found) > 0
 
 
 def _levels(rows: pa.Table, quantity: str) -> pa.Table:
