@@ -63,10 +63,16 @@ def read_number(source: Object, key: str, *, decimal: bool, signed: bool = False
 def read_level_number(source: Object, key: str, *, decimal: bool) -> float | Decimal:
     """Return a required number that is an integer below 10^18 over a power of ten of at most 18."""
     value = read_number(source, key, decimal=decimal)
-    exact = Fraction(str(source[key]))
-    if not any(exact * 10**scale < 10**18 and (exact * 10**scale).denominator == 1 for scale in range(19)):
+    if not _is_level_number(str(source[key])):
         raise InvalidError(key, "at most 18 digits", source[key])
     return value
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_level_number(text: str) -> bool:
+    above, below = Fraction(text).as_integer_ratio()
+    scale = next((scale for scale in range(19) if 10**scale % below == 0), None)
+    return scale is not None and above * 10**scale // below < 10**18
 
 
 def read_nullable_number(source: Object, key: str, *, decimal: bool, signed: bool = False) -> float | Decimal | None:
