@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from etl_ray.orchestrators.segment_pipeline import SegmentPipeline
     from etl_ray.processors.base import BaseProcessor
     from etl_ray.processors.chain import ProcessorChain
-    from etl_ray.processors.channels import CandlesProcessor, Level2Processor, TickerProcessor, TradesProcessor
+    from etl_ray.processors.channels import CandlesProcessor, TickerProcessor, TradesProcessor
+    from etl_ray.processors.level2 import Level2Processor
     from etl_ray.processors.parse import RawParser
     from etl_ray.readers.base import BaseReader
     from etl_ray.readers.ndjson import NDJSONReader
@@ -39,7 +40,7 @@ _WHERE = {
     "ETLJob": "etl_ray.job",
     "ETLPipeline": "etl_ray.orchestrators.pipeline",
     "JobConfig": "etl_ray.config",
-    "Level2Processor": "etl_ray.processors.channels",
+    "Level2Processor": "etl_ray.processors.level2",
     "NDJSONReader": "etl_ray.readers.ndjson",
     "ParquetReader": "etl_ray.readers.parquet",
     "ParquetWriter": "etl_ray.writers.parquet",

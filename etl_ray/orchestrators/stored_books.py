@@ -104,7 +104,7 @@ class StoredBooks:
         rows = pa.concat_tables(reversed(parts))
         rows = rows.append_column("row", pa.array(np.arange(len(rows))))
         # Of decimals as of their nearest floats equal ones are the same level, and the last row of a level counts.
-        last = rows.group_by(["is_bid", "price"], use_threads=False).aggregate([("row", "max")])
+        last = rows.group_by(["is_bid", "price"]).aggregate([("row", "max")])
         rows = rows.take(last.column("row_max"))
         zero = pa.scalar(0, pa.int64()).cast(rows.schema.field("quantity").type)
         return rows.filter(pc.greater(rows.column("quantity"), zero))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from etl_ray.processors.base import BaseProcessor
 from etl_ray.processors.chain import ProcessorChain
-from etl_ray.processors.channels import CandlesProcessor, Level2Processor, TickerProcessor, TradesProcessor
+from etl_ray.processors.channels import CandlesProcessor, TickerProcessor, TradesProcessor
+from etl_ray.processors.level2 import Level2Processor
 from etl_ray.processors.parse import RawParser
 
 __all__ = [

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl_ray.errors import ConfigError
 from etl_ray.processors.base import BaseProcessor
-from etl_ray.tables import CANDLES, DECIMAL, LEVEL2, MARKET_TRADES, TICKER, Numbers, Table
+from etl_ray.tables import CANDLES, DECIMAL, MARKET_TRADES, TICKER, Numbers, Table
 from etl_ray.tables.schema import Number
 
 
@@ -37,20 +36,6 @@ class TableProcessor(BaseProcessor):
             if isinstance(column.type, Number) and column.name in batch.schema.names:
                 return "decimal" if batch.schema.field(column.name).type == DECIMAL else "float64"
         return "float64"
-
-
-class Level2Processor(TableProcessor):
-    """Rows of `level2`. Books and their features are not there yet: asking for them is a ConfigError."""
-
-    def __init__(self, reconstruct_lob: bool = False, compute_features: bool = False) -> None:
-        super().__init__(LEVEL2)
-        asked = {"reconstruct_lob": reconstruct_lob, "compute_features": compute_features}
-        for name, value in asked.items():
-            if value:
-                raise ConfigError(
-                    f"Level2Processor({name}=True): this version of etl-ray does not rebuild order books; "
-                    f"leave {name} out and replay `level2` yourself: rows up to is_last, in file order"
-                )
 
 
 class TradesProcessor(TableProcessor):

@@ -74,12 +74,6 @@ def test_ticker_batch_is_left_out_on_request(wire_dir: Path) -> None:
     assert 0 < len(single) < len(both)
 
 
-@pytest.mark.parametrize("option", ["reconstruct_lob", "compute_features"])
-def test_books_that_do_not_exist_yet_are_an_error_that_says_so(option: str) -> None:
-    with pytest.raises(ConfigError, match=rf"Level2Processor\({option}=True\): this version .* does not rebuild"):
-        Level2Processor(**{option: True})
-
-
 class Double(BaseProcessor):
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
