@@ -36,6 +36,8 @@ WIRE = Path(__file__).parent / "data" / "coinbase"
 VALID = sorted(path for path in WIRE.glob("*.ndjson") if not path.name.startswith("invalid"))
 INVALID = sorted(WIRE.glob("invalid*.ndjson"))
 FAULTS = [(segment, fault) for segment in INVALID for fault in read_faults(segment)]
+OF_THE_RECORDING = ("book", "book_checkpoints", "coverage", "connections")
+"""Tables that have expectations of their own, in tests/coverage and tests/reference/test_books.py."""
 NS = 1_000_000_000
 
 
@@ -50,8 +52,8 @@ def fault_id(value: object) -> str:
 def test_every_fixture_is_explained() -> None:
     readme = (WIRE / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in WIRE.glob("*.ndjson") if f"`{path.name}`" not in readme] == []
-    assert len(VALID) == 11
-    assert len(FAULTS) == 333
+    assert len(VALID) == 12
+    assert len(FAULTS) == 341
 
 
 @pytest.mark.parametrize("numbers", ["float64", "decimal"])
@@ -59,7 +61,8 @@ def test_every_fixture_is_explained() -> None:
 def test_rows_and_counts_are_as_expected(segment: Path, numbers: Numbers) -> None:
     found = reference([segment], numbers=numbers)
     for name, rows in expected_tables(segment, numbers).items():
-        assert without_reason(found)[name] == rows
+        if name not in OF_THE_RECORDING:
+            assert without_reason(found)[name] == rows
     assert found.counts.as_dict() == expected_counts(segment, numbers)
 
 

@@ -65,7 +65,7 @@ def expected_tables(segment: Path, numbers: Numbers) -> dict[str, list[Row]]:
             row = table["every"] | dict(zip(table["columns"], values, strict=True))
             if row["line"] not in as_decimal:
                 tables[name].append(_rejected(segment, row) if name == "rejects" else _typed(name, row, numbers))
-    lines = [{"line": line, "channel": "l2_data", "raw": True, "segment": segment.name} for line in as_decimal]
+    lines = [{"line": line, "channel": "candles", "raw": True, "segment": segment.name} for line in as_decimal]
     date = {"date": "2025-11-26"}
     tables["rejects"] += [_rejected(segment, date | line) for line in lines]
     return tables
@@ -76,9 +76,9 @@ def expected_counts(segment: Path, numbers: Numbers) -> dict[str, object]:
     expectation = read_expectation(segment)
     counts = expectation["counts"] | {"bytes": segment.stat().st_size}
     moved = len(expectation.get("rejected_as_decimal", [])) if numbers == "decimal" else 0
-    if moved:  # all of the file's lines are l2_data
-        left = len(expectation["tables"]["level2"]["rows"]) - moved
-        counts |= {"accepted": left, "rejected": moved, "messages": {"l2_data": left}}
+    if moved:  # all of the file's lines are candles
+        left = len(expectation["tables"]["candles"]["rows"]) - moved
+        counts |= {"accepted": left, "rejected": moved, "messages": {"candles": left}}
     return counts
 
 
