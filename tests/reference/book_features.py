@@ -1,16 +1,18 @@
-"""Features of a book in exact fractions, rounded once at the end. Null is None."""
+"""Features of a book, exact, rounded once at the end. Null is None."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
-from itertools import accumulate
+from itertools import islice, takewhile
 
-from tests.reference.books import BookRow, Levels
+from tests.reference.books import Book, BookRow, Features, Level
 from tests.reference.holes import Hole
 
-Features = dict[str, Fraction | None]
+_EXACT = Context(prec=200, traps=[Inexact])
+"""No result is ever rounded."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +25,34 @@ class Wanted:
     ofi_levels: int = 5
 
 
-def book_features(row: BookRow, wanted: Wanted) -> Features:
-    """Return what can be said of a full book by itself, whatever its state is."""
-    bids, asks = _exact(row.bids), _exact(row.asks)
+def book_features(book: Book, wanted: Wanted) -> Features:
+    """Return what can be said of a whole book by itself, whatever its state is."""
+    with localcontext(_EXACT):
+        return _features(book, wanted)
+
+
+def _features(book: Book, wanted: Wanted) -> Features:
+    deepest = max(wanted.imbalance, default=1)
+    bids, asks = (list(islice(side, deepest)) for side in (book.best_bids(), book.best_asks()))
     found: Features = dict.fromkeys(("mid", "spread", "spread_bps", "weighted_mid"))
     mid = None
     if bids and asks:
         (bid, bid_size), (ask, ask_size) = bids[0], asks[0]
-        mid, share = (bid + ask) / 2, bid_size / (bid_size + ask_size)
-        found |= {"mid": mid, "spread": ask - bid, "weighted_mid": share * ask + (1 - share) * bid}
-        found["spread_bps"] = 10_000 * (ask - bid) / mid if mid else None
+        mid = (bid + ask) / 2
+        share = Fraction(bid_size) / Fraction(bid_size + ask_size)
+        found |= {"mid": Fraction(mid), "spread": Fraction(ask - bid)}
+        found["weighted_mid"] = share * Fraction(ask) + (1 - share) * Fraction(bid)
+        found["spread_bps"] = 10_000 * Fraction(ask - bid) / Fraction(mid) if mid else None
     for k in wanted.imbalance:
-        of_bids, of_asks = (sum((size for _, size in side[:k]), Fraction(0)) for side in (bids, asks))
+        of_bids, of_asks = (Fraction(sum(size for _, size in side[:k])) for side in (bids, asks))
         has_all = min(len(bids), len(asks)) >= k
         found[f"imbalance_{k}"] = (of_bids - of_asks) / (of_bids + of_asks) if has_all else None
     for bps in wanted.bps:
-        for side, levels in (("bid", bids), ("ask", asks)):
-            near = [size for price, size in levels if mid is not None and abs(price - mid) * 10_000 <= bps * mid]
-            found[f"depth_{side}_{bps}bps"] = None if mid is None else sum(near, Fraction(0))
+        found[f"depth_bid_{bps}bps"] = None if mid is None else _depth(book.best_bids(), mid, bps)
+        found[f"depth_ask_{bps}bps"] = None if mid is None else _depth(book.best_asks(), mid, bps)
     for notional in wanted.notionals:
-        found[f"sweep_bid_{notional}"] = _sweep(bids, notional)
-        found[f"sweep_ask_{notional}"] = _sweep(asks, notional)
+        found[f"sweep_bid_{notional}"] = _sweep(book.best_bids(), notional)
+        found[f"sweep_ask_{notional}"] = _sweep(book.best_asks(), notional)
     return found
 
 
@@ -70,14 +79,15 @@ def order_flow(row: BookRow, holes: Sequence[Hole], wanted: Wanted) -> Features:
 def _imbalance_of_rank(row: BookRow, before: BookRow, rank: int) -> Fraction | None:
     if min(len(side) for side in (row.bids, row.asks, before.bids, before.asks)) <= rank:
         return None
-    (bid, bid_size), (ask, ask_size) = _exact(row.bids)[rank], _exact(row.asks)[rank]
-    (bid_was, bid_size_was), (ask_was, ask_size_was) = _exact(before.bids)[rank], _exact(before.asks)[rank]
-    return (
-        (bid >= bid_was) * bid_size
-        - (bid <= bid_was) * bid_size_was
-        - (ask <= ask_was) * ask_size
-        + (ask >= ask_was) * ask_size_was
-    )
+    (bid, bid_size), (ask, ask_size) = row.bids[rank], row.asks[rank]
+    (bid_was, bid_size_was), (ask_was, ask_size_was) = before.bids[rank], before.asks[rank]
+    with localcontext(_EXACT):
+        return Fraction(
+            (bid >= bid_was) * bid_size
+            - (bid <= bid_was) * bid_size_was
+            - (ask <= ask_was) * ask_size
+            + (ask >= ask_was) * ask_size_was
+        )
 
 
 def rounded(features: Mapping[str, Fraction | None], *, is_verified: bool) -> dict[str, float | None]:
@@ -85,18 +95,18 @@ def rounded(features: Mapping[str, Fraction | None], *, is_verified: bool) -> di
     return {name: None if value is None or not is_verified else float(value) for name, value in features.items()}
 
 
-def _sweep(levels: list[tuple[Fraction, Fraction]], notional: int) -> Fraction | None:
+def _depth(levels: Iterable[Level], mid: Decimal, bps: int) -> Fraction:
+    """Return the quantity within some basis points of mid; in a book that is not crossed further levels are further."""
+    reach = mid * bps / 10_000
+    return Fraction(sum(size for _, size in takewhile(lambda level: abs(level[0] - mid) <= reach, levels)))
+
+
+def _sweep(levels: Iterable[Level], notional: int) -> Fraction | None:
     """Return the average price of filling a notional, None if the levels do not reach."""
-    worth = accumulate(price * size for price, size in levels)
-    filled = Fraction(0)
-    missing = Fraction(notional)
-    for (price, size), so_far in zip(levels, worth, strict=True):
-        if so_far >= notional:
-            return notional / (filled + missing / price)
+    filled, missing = Decimal(0), Decimal(notional)
+    for price, size in levels:
+        if price * size >= missing:
+            return notional / (Fraction(filled) + Fraction(missing) / Fraction(price))
         filled += size
-        missing = notional - so_far
+        missing -= price * size
     return None
-
-
-def _exact(levels: Levels) -> list[tuple[Fraction, Fraction]]:
-    return [(Fraction(price), Fraction(size)) for price, size in levels]

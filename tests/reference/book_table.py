@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
-from tests.reference.book_features import Features, Wanted, book_features, order_flow, rounded
-from tests.reference.books import BookRow, book_rows
+from tests.reference.book_features import Wanted, book_features, order_flow, rounded
+from tests.reference.books import BookRow, Features, book_rows
 from tests.reference.coverage import find_silences
 from tests.reference.holes import find_holes
 from tests.reference.messages import Row
@@ -34,9 +35,11 @@ class BookOptions:
 
 def book_table_rows(recording: Recording, options: BookOptions) -> dict[str, list[Row]]:
     """Return the rows of `book` by product, in arrival order."""
-    full = None if options.wanted else options.depth
+    wanted = options.wanted
+    measure = None if wanted is None else partial(book_features, wanted=wanted)
     of_products = defaultdict(list)
-    for row in book_rows(recording, depth=full, trusts_beat=options.trusts_beat):
+    depth = max(options.depth, 0 if wanted is None else wanted.ofi_levels)
+    for row in book_rows(recording, depth=depth, trusts_beat=options.trusts_beat, measure=measure):
         of_products[row.product_id].append(row)
     maker = _Maker(recording, options)
     return {
@@ -129,6 +132,4 @@ def _state(row: BookRow, options: BookOptions) -> Row:
     state = row.as_dict(options.depth)
     if not options.decimal:
         state = {name: float(value) if isinstance(value, Decimal) else value for name, value in state.items()}
-    if options.wanted is not None:
-        state |= rounded(book_features(row, options.wanted), is_verified=row.state == "verified")
-    return state
+    return state | rounded(row.features, is_verified=row.state == "verified")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
 
 from tests.reference.coverage import STATES, Crossing
 from tests.reference.holes import Hole, find_holes
@@ -18,8 +21,11 @@ from tests.reference.values import NS_PER_SECOND, utc_date
 
 _ALIVE_NS = 3 * NS_PER_SECOND
 
-Levels = tuple[tuple[Decimal, Decimal], ...]
-"""Price and quantity, best first."""
+Level = tuple[Decimal, Decimal]
+"""Price and quantity."""
+Levels = tuple[Level, ...]
+"""The best ones of a side, the best first."""
+Features = dict[str, Fraction | None]
 
 
 @dataclass
@@ -60,14 +66,13 @@ class Book:
         for level in event.levels:
             (self.bids if level.side == "bid" else self.asks).set(level.price, level.quantity)
 
-    def levels(self, depth: int | None) -> tuple[Levels, Levels]:
-        """Return `depth` bids and asks; None is all."""
-        bids, asks = self.bids, self.asks
-        of_bids = reversed(bids.prices if depth is None else bids.prices[-depth:])
-        of_asks = asks.prices[:depth]
-        return tuple((price, bids.sizes[price]) for price in of_bids), tuple(
-            (price, asks.sizes[price]) for price in of_asks
-        )
+    def best_bids(self) -> Iterator[Level]:
+        """Yield bids, the best first."""
+        return ((price, self.bids.sizes[price]) for price in reversed(self.bids.prices))
+
+    def best_asks(self) -> Iterator[Level]:
+        """Yield asks, the best first."""
+        return ((price, self.asks.sizes[price]) for price in self.asks.prices)
 
     def state(self, position: int, holes: list[Hole], *, trusts_beat: bool) -> str:
         """Return what can be known of it when the message at `position` has arrived, whether it is crossed or not."""
@@ -98,6 +103,8 @@ class BookRow:
     before: BookRow | None = field(repr=False, compare=False)
     """After the product's message before it on the same connection."""
     is_published: bool
+    features: Features
+    """What was measured of the whole book."""
 
     @property
     def clock(self) -> int:
@@ -142,12 +149,18 @@ class BookRow:
         return row
 
 
-def book_rows(recording: Recording, *, depth: int | None = None, trusts_beat: bool = False) -> list[BookRow]:
+def book_rows(
+    recording: Recording,
+    *,
+    depth: int,
+    trusts_beat: bool = False,
+    measure: Callable[[Book], Features] | None = None,
+) -> list[BookRow]:
     """Return the books of all connections after every message, products of a message in the order of its events.
 
-    They have `depth` levels, which is at least 1; None is all.
+    They have `depth` levels, which is at least 1. `measure` is asked for features of every whole book.
     """
-    return _Books(recording, depth=depth, trusts_beat=trusts_beat).rows()
+    return _Books(recording, depth=depth, trusts_beat=trusts_beat, measure=measure).rows()
 
 
 def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
@@ -166,7 +179,15 @@ def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
 
 
 class _Books:
-    def __init__(self, recording: Recording, *, depth: int | None, trusts_beat: bool) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        depth: int,
+        trusts_beat: bool,
+        measure: Callable[[Book], Features] | None,
+    ) -> None:
+        self._measure = measure
         self._recording = recording
         self._depth = depth
         self._trusts_beat = trusts_beat
@@ -202,7 +223,7 @@ class _Books:
         ts_server = heard.message.ts_server
         assert ts_server is not None  # book events are never private
         clock = ts_server if ts_event is None else ts_event
-        bids, asks = book.levels(self._depth)
+        bids, asks = (tuple(islice(side, self._depth)) for side in (book.best_bids(), book.best_asks()))
         is_crossed = bool(bids and asks) and bids[0][0] > asks[0][0]
         states = [self._state(book, heard), *(["suspect"] if is_crossed else [])]
         book.latest = BookRow(
@@ -217,6 +238,7 @@ class _Books:
             is_snapshot=is_snapshot,
             before=book.latest,
             is_published=self._is_published(heard, books),
+            features={} if self._measure is None else self._measure(book),
         )
         return book.latest
 
