@@ -155,6 +155,14 @@ class Timeline:
             for row in self._state[: len(self.connections)]
         ]
 
+    def alive(self, within_ns: int) -> list[tuple[int, int, int]]:
+        """Return number, last place and time of connections that are at most so much older than the latest one."""
+        state = self._state[: len(self.connections)]
+        if not len(state):
+            return []
+        found = np.flatnonzero(state[:, _TS] >= state[:, _TS].max() - within_ns)
+        return [(int(index), int(state[index, _PLACE]), int(state[index, _TS])) for index in found]
+
     def _grow(self, connections: int) -> None:
         while len(self._state) < connections:
             self._state = np.concatenate([self._state, np.zeros_like(self._state)])
@@ -215,7 +223,7 @@ def _follow(  # noqa: PLR0913, PLR0917  # a compiled loop takes arrays, not reco
     for m in range(at, len(numbers)):
         if n + 5 > len(told):
             return m, n
-        if times[m] >= day[0]:
+        if times[m] >= day[0] and times[m] != UNKNOWN_TS:
             today = times[m] - times[m] % NS_PER_DAY
             if day[0] != NULL:
                 n = _tell(told, n, _DAY, m, -1, today, 0, 0, 0)

@@ -7,7 +7,7 @@ interrupted publishing is finished by whoever comes next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from etl_ray import storage
@@ -92,9 +92,11 @@ class Ledger:
         if not storage.create_new(url, data) and storage.read_bytes(url) != data:
             raise LockedError(f"another run has committed {storage.redact(url)} meanwhile; start again")
 
-    def keep_receipts(self, number: int, receipts: Sequence[Receipt]) -> None:
+    def keep_receipts(self, number: int, receipts: Iterable[Receipt]) -> None:
         """Keep the receipts of a run that is about to commit manifest `number`, one a line."""
-        storage.write_bytes(self._receipts_url(number), b"".join(to_json(receipt) + b"\n" for receipt in receipts))
+        with storage.open_write(self._receipts_url(number)) as file:
+            for receipt in receipts:
+                file.write(to_json(receipt) + b"\n")
 
     def receipts(self, number: int) -> tuple[Receipt, ...]:
         """Return the receipts of a committed run, in arrival order of their units."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from contextlib import suppress
 from typing import TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,8 +27,15 @@ def to_json(record: object) -> bytes:
     return _adapter(type(record)).dump_json(record)
 
 
+def pack(record: object) -> bytes:
+    """Write a record as compressed JSON, which `from_json` reads as well: for what many of are kept in memory."""
+    return zlib.compress(to_json(record), 1)
+
+
 def from_json(kind: type[Record], text: bytes, place: str = "a record") -> Record:
     """Read what `to_json` wrote; `place` names it if it is damaged."""
+    with suppress(zlib.error):  # what is no JSON either is told below
+        text = text if text.startswith(b"{") else zlib.decompress(text)
     try:
         return cast(Record, _adapter(kind).validate_json(text))
     except ValidationError as error:

@@ -143,8 +143,8 @@ def follow_messages(
     tracker: ConnectionTracker,
     timeline: Timeline,
     place: Place,
-) -> tuple[tuple[str, ...], str | None]:
-    """Follow the messages of the next unit, and return its connections in the order of their first messages.
+) -> tuple[tuple[int, ...], str | None]:
+    """Follow the messages of the next unit; return its connections (-1: none) in the order of their first messages.
 
     If there are several, also where, below the staging directory, the index of each message's connection is written.
     """
@@ -185,9 +185,7 @@ def follow_messages(
             if file is not None:
                 file.write(index.astype(_INDEX).tobytes())
             before += len(index)
-    # What has no number (-1) has no row, so it does not matter which connection its index stands for.
-    connections = tuple(tracker.ids[code] if code >= 0 else "" for code in local)
-    return connections, None if file is None else path
+    return tuple(local), None if file is None else path
 
 
 def _note_marks(marks: list[_Marks], stretch: Stretch, before: int, symbols: Sequence[str], timeline: Timeline) -> None:

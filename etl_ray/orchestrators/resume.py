@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, StorageError
@@ -12,22 +12,20 @@ from etl_ray.orchestrators.work import read_receipt
 from etl_ray.readers.segments import Unit
 
 
-def earlier_receipts(units: Sequence[Unit], staging: str, note: Callable[[str], None]) -> dict[str, Receipt]:
-    """Return the receipts of finished units, by name; `note` is told of each that is damaged or lacks its pieces."""
+def earlier_receipts(units: Sequence[Unit], staging: str, note: Callable[[str], None]) -> Iterator[Receipt]:
+    """Yield the receipts of finished units; `note` is told of each that is damaged or lacks its pieces."""
     try:
         sizes = {info.url: info.size for info in storage.list_files(staging)}
     except ConfigError:
-        return {}
-    found = {}
+        return
     for unit in units:
         url = receipt_url(staging, unit.name)
         if url not in sizes:
             continue
         try:
-            found[unit.name] = _whole_receipt(unit, url, staging=staging, sizes=sizes)
+            yield _whole_receipt(unit, url, staging=staging, sizes=sizes)
         except StorageError as error:
             note(f"{error}; its unit is done again")
-    return found
 
 
 def _whole_receipt(unit: Unit, url: str, *, staging: str, sizes: Mapping[str, int]) -> Receipt:

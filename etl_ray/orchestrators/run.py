@@ -23,8 +23,9 @@ from etl_ray.orchestrators.engines import Engine, choose_engine
 from etl_ray.orchestrators.findings import damaged, findings
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
-from etl_ray.orchestrators.messages import to_json
+from etl_ray.orchestrators.messages import pack, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions
+from etl_ray.orchestrators.receipt_store import Receipts, ReceiptStore
 from etl_ray.orchestrators.receipts import BuiltFile, Counts, Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_run, check_segments
 from etl_ray.orchestrators.resume import earlier_receipts
@@ -46,10 +47,16 @@ BOOK_ROWS_PER_GROUP = 65_536
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has done: its figures, and the receipts of its units in arrival order."""
+    """What a run has done: its figures, and manifest `number` of the ledger."""
 
     summary: RunSummary
-    receipts: tuple[Receipt, ...]
+    ledger: Ledger
+    number: int
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """The receipts of the committed units, in arrival order."""
+        return self.ledger.receipts(self.number)
 
 
 def run_job(input_url: str, output_url: str, config: JobConfig, progress: Progress) -> RunSummary:
@@ -80,16 +87,20 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
         manifest = latest if latest is not None and unchanged else run.execute()
         run.clear()
         seconds = time.monotonic() - started_s - run.compiling_s
-        return Outcome(
-            _summary(manifest, output_url, seconds=seconds, unchanged=unchanged), ledger.receipts(manifest.number)
-        )
+        summary = _summary(manifest, output_url, seconds=seconds, unchanged=unchanged)
+        return Outcome(summary, ledger, manifest.number)
 
 
 @dataclass(frozen=True)
 class _Normalized:
     units: tuple[Unit, ...]
-    receipts: tuple[Receipt, ...]
+    store: ReceiptStore
     counts: Counts
+
+    @property
+    def receipts(self) -> Receipts:
+        """The receipts of the units, in arrival order."""
+        return self.store.in_order([unit.name for unit in self.units])
 
 
 class _Run:
@@ -195,7 +206,9 @@ class _Run:
             staging=self._staging,
             books=self._config.has_books,
         )
-        receipts = earlier_receipts(units, self._staging, self._progress.note)
+        receipts = ReceiptStore()
+        for earlier in earlier_receipts(units, self._staging, self._progress.note):
+            receipts.add(earlier)
         counts = sum((receipt.counts for receipt in receipts.values()), Counts())
         todo = {unit.name: unit for unit in units if unit.name not in receipts}
         if todo:
@@ -209,14 +222,14 @@ class _Run:
         items = [(to_json(unit), unit.stored_bytes) for unit in todo.values()]
         for result in engine.run("normalize", to_json(options), items):
             receipt = read_receipt(result)
-            receipts[receipt.unit] = receipt
+            receipts.add(receipt)
             counts += receipt.counts
             check.follow(receipts)
             self._progress.advance(todo[receipt.unit].stored_bytes, 1)
         self._progress.done()
         check.check(receipts, counts)
         counts.check("the run")
-        return _Normalized(units, tuple(receipts[unit.name] for unit in units), counts)
+        return _Normalized(units, receipts, counts)
 
     def _compile(self) -> None:
         """Compile the scanner before its first unit, or load what an earlier process has compiled."""
@@ -238,7 +251,7 @@ class _Run:
         shards = stitched.shards
         self._progress.stage("build", 0, len(shards))
         files: list[BuiltFile] = []
-        for result in engine.run("build", to_json(options), [(to_json(shard), shard.rows * 100) for shard in shards]):
+        for result in engine.run("build", to_json(options), [(shard.packed, shard.rows * 100) for shard in shards]):
             files.append(read_built(result))
             self._progress.advance(0, 1)
         self._progress.done()
@@ -261,7 +274,7 @@ class _Run:
         )
         self._progress.stage("compose", 0, len(plans.plans))
         shards: list[BookShard] = []
-        items = [(to_json(plan), len(plan.units) * 100_000) for plan in plans.plans]
+        items = [(pack(plan), len(plan.units) * 100_000) for plan in plans.plans]
         for result in engine.run("compose", to_json(compose_options), items):
             shards += read_composed(result).shards
             self._progress.advance(0, 1)
@@ -281,9 +294,7 @@ class _Run:
         )
         self._progress.stage("books", 0, len(shards))
         books: list[BuiltBook] = []
-        for result in engine.run(
-            "replay", to_json(options), [(to_json(item), item.operations * 100) for item in shards]
-        ):
+        for result in engine.run("replay", to_json(options), [(pack(item), item.operations * 100) for item in shards]):
             books.append(read_built_book(result))
             self._progress.advance(0, 1)
         self._progress.done()
@@ -319,7 +330,7 @@ class _Run:
             messages=dict(sorted(messages.items())),
             damaged=damaged(done.units, done.receipts),
             findings=(
-                *findings(done.units, {item.unit: item for item in done.receipts}, done.counts, stitched.timeline),
+                *findings(done.units, done.store, done.counts, stitched.timeline),
                 *refused,
             ),
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from etl_ray.coverage import places
 from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.book_plans import Alive, BookUnit
+from etl_ray.orchestrators.messages import pack
 from etl_ray.orchestrators.numbered import Place, follow_messages
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.readers.segments import Unit
@@ -54,6 +57,14 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class PackedShard:
+    """A Shard, packed, and its rows."""
+
+    packed: bytes
+    rows: int
+
+
+@dataclass(frozen=True)
 class Stitched:
     """The shards of a run, and what following its messages has shown.
 
@@ -61,7 +72,7 @@ class Stitched:
     `book_units` are the units that change a book, by product.
     """
 
-    shards: tuple[Shard, ...]
+    shards: tuple[PackedShard, ...]
     timeline: Timeline
     ids: tuple[str, ...]
     segments: tuple[str, ...]
@@ -71,14 +82,22 @@ class Stitched:
 
 @dataclass
 class _Partition:
-    """The pieces of a partition so far, in arrival order."""
+    """The pieces of a partition so far, in arrival order: source, row group and rows, all of 8 bytes."""
 
-    pieces: list[tuple[Source, int, int]]
+    sources: array[int] = field(default_factory=lambda: array("q"))
+    groups: array[int] = field(default_factory=lambda: array("q"))
+    rows: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, source: int, group: int, rows: int) -> None:
+        """Append a piece."""
+        self.sources.append(source)
+        self.groups.append(group)
+        self.rows.append(rows)
 
 
 def stitch(
     units: Sequence[Unit],
-    receipts: Sequence[Receipt],
+    receipts: Iterable[Receipt],
     *,
     staging: str,
     partition_cols: dict[str, tuple[str, ...]],
@@ -91,87 +110,77 @@ def stitch(
     rejects = damages = 0
     end = places.place(0, 1)
     partitions: dict[tuple[str, tuple[str, ...]], _Partition] = {}
+    sources: list[Source] = []
     segment, line_offset = "", 0
     for unit, receipt in zip(units, receipts, strict=True):
         if not segments or unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
             segments.append(segment)
-        alive = _alive(timeline)
+        alive = tuple(Alive(*found) for found in timeline.alive(_ALIVE_NS))
         place = Place(segment, len(segments) - 1, line_offset, rejects, damages)
         connections, assignment = follow_messages(
             staging, unit, receipt, tracker=tracker, timeline=timeline, place=place
         )
-        codes = {name: code for code, name in enumerate(tracker.ids)}
-        for book in receipt.book.products if receipt.book else ():
-            book_units.setdefault(book.product, []).append(
-                BookUnit(
-                    name=unit.name,
-                    identity=segment,
-                    segment=place.segment,
-                    line_offset=line_offset,
-                    connections=tuple(codes[name] if name else -1 for name in connections),
-                    assignment=assignment,
-                    numbered=receipt.numbered.path,
-                    alive=alive,
-                )
+        if receipt.book:
+            book_unit = BookUnit(
+                name=unit.name,
+                identity=segment,
+                segment=place.segment,
+                line_offset=line_offset,
+                connections=connections,
+                assignment=assignment,
+                numbered=receipt.numbered.path,
+                alive=alive,
             )
+            for book in receipt.book.products:
+                book_units.setdefault(sys.intern(book.product), []).append(book_unit)
         rejects += receipt.counts.rejects
         damages += receipt.damage is not None
+        # What has no number (-1) has no row, so it does not matter which connection its index stands for.
+        ids = tuple(tracker.ids[code] if code >= 0 else "" for code in connections)
         for file in receipt.files:
-            source = Source(file.path, segment, line_offset, connections, assignment)
+            sources.append(Source(file.path, segment, line_offset, ids, assignment))
             for index, group in enumerate(file.groups):
-                found = partitions.setdefault((file.table, group.partition), _Partition([]))
-                found.pieces.append((source, index, group.rows))
+                key = (sys.intern(file.table), group.partition)
+                partitions.setdefault(key, _Partition()).add(len(sources) - 1, index, group.rows)
         line_offset += receipt.counts.lines
         if receipt.counts.lines:
             end = places.place(place.segment, line_offset + 1)
-    shards = [
-        shard
-        for (table, values), found in sorted(partitions.items())
-        for shard in _cut(table, partition_cols[table], values, found=found, rows_per_file=rows_per_file)
-    ]
+    shards = []
+    for table, values in sorted(partitions):
+        found = partitions.pop((table, values))
+        for shard in _cut(table, partition_cols[table], values, found, sources, rows_per_file):
+            shards.append(PackedShard(pack(shard), shard.rows))
     return Stitched(tuple(shards), timeline, tuple(tracker.ids), tuple(segments), end, book_units)
 
 
-def _alive(timeline: Timeline) -> tuple[Alive, ...]:
-    """Return the connections that may still be alive behind what was followed so far."""
-    ends = timeline.ends()
-    latest = max((end.last.ts for end in ends), default=0)
-    return tuple(
-        Alive(connection, end.last.place, end.last.ts)
-        for connection, end in enumerate(ends)
-        if latest - end.last.ts <= _ALIVE_NS
-    )
-
-
 def _cut(
-    table: str, columns: tuple[str, ...], values: tuple[str, ...], *, found: _Partition, rows_per_file: int
-) -> list[Shard]:
+    table: str,
+    columns: tuple[str, ...],
+    values: tuple[str, ...],
+    found: _Partition,
+    sources: Sequence[Source],
+    rows_per_file: int,
+) -> Iterator[Shard]:
     """Cut a partition where a file has its rows: a function of the input alone, not of who works on it."""
     # Instruments are the changes between rows, so what finds them has to see all rows.
     limit = rows_per_file if table != "instruments" else None
-    groups: list[list[tuple[Source, int, int]]] = [[]]
-    rows = 0
-    for piece in found.pieces:
-        if limit is not None and rows >= limit:
-            groups.append([])
-            rows = 0
-        groups[-1].append(piece)
-        rows += piece[2]
     directory = partition_path(table, columns, values)
-    shards = []
-    for number, group in enumerate(groups):
-        sources = tuple(dict.fromkeys(source for source, _, _ in group))
-        index = {source: position for position, source in enumerate(sources)}
-        shards.append(
-            Shard(
-                table=table,
-                path=f"{directory}/part-{number:05d}.parquet",
-                partition_cols=columns,
-                partition=values,
-                rows=sum(count for _, _, count in group),
-                sources=sources,
-                pieces=tuple(Piece(index[source], position) for source, position, _ in group),
-            )
+    begin = number = rows = 0
+    for end, count in enumerate(found.rows, 1):
+        rows += count
+        if end < len(found.rows) and (limit is None or rows < limit):
+            continue
+        used = tuple(dict.fromkeys(found.sources[begin:end]))
+        index = {source: position for position, source in enumerate(used)}
+        pairs = zip(found.sources[begin:end], found.groups[begin:end], strict=True)
+        yield Shard(
+            table=table,
+            path=f"{directory}/part-{number:05d}.parquet",
+            partition_cols=columns,
+            partition=values,
+            rows=rows,
+            sources=tuple(sources[source] for source in used),
+            pieces=tuple(Piece(index[source], group) for source, group in pairs),
         )
-    return shards
+        begin, number, rows = end, number + 1, 0
