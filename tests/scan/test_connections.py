@@ -322,6 +322,21 @@ def test_more_connections_than_are_known() -> None:
         assert by_tracker(messages, cuts) == expected
 
 
+def test_counts_of_a_product_are_forgotten_with_its_home() -> None:
+    """It was carried 15 times by the home before the forgotten one, which it comes back to."""
+    messages = [
+        *numbered((900, "A"), (500, "A")),
+        *often("A", 501, 14),
+        *numbered((901, "A"), (515, "B"), (0, "C"), (516, "B"), (2000, "D"), (517, "A"), (2001, "A")),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connections, "MAX_KNOWN", 3)
+        expected = by_rule(messages, 3)
+        assert expected.ids[16:] == ["s:1", "s:2", "s:19", "s:2", "s:21", "s:2", "s:21"]
+        assert by_tracker(messages) == expected
+    assert told(messages)[-1] == "s:2"  # nothing is forgotten
+
+
 def test_each_message_opens_a_connection() -> None:
     messages = [Numbered(3)] * 1500
     assert by_tracker(messages) == by_rule(messages) == Told([f"s:{line}" for line in range(1, 1501)], 0, 0)
