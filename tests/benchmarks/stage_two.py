@@ -43,6 +43,7 @@ from etl_ray.venues.rows import NULL
 
 ALL_PRODUCTS, ACTIVE, MESSAGES, LEVELS = 500, 20, 400, 200
 START_NS, UNIT_NS = 1_764_115_200_000_000_000, 4_000_000_000
+MOST_LINKS = 30_000
 DAY_NS = 86_400_000_000_000
 TABLES_STAGED = ("level2", "market_trades", "ticker")
 VENUE = VENUES["coinbase"]
@@ -103,6 +104,10 @@ class Staging:
         with pa.ipc.new_stream(str(self._root / f"numbered/{name}.arrow"), _SCHEMA) as stream:
             stream.write_batch(
                 pa.RecordBatch.from_arrays([pa.array(columns[key]) for key in _SCHEMA.names], schema=_SCHEMA)
+            )
+        if index and index % MOST_LINKS == 0:  # a file system allows so many
+            self._marks, self._deltas = (
+                Path(shutil.copy(path, f"{path}.{index}")) for path in (self._marks, self._deltas)
             )
         os.link(self._marks, self._root / f"marks/{name}.arrow")
         _, _, deltas, book_index = book_paths(unit.name)
