@@ -36,7 +36,7 @@ WIRE = Path(__file__).parent / "data" / "coinbase"
 VALID = sorted(path for path in WIRE.glob("*.ndjson") if not path.name.startswith("invalid"))
 INVALID = sorted(WIRE.glob("invalid*.ndjson"))
 FAULTS = [(segment, fault) for segment in INVALID for fault in read_faults(segment)]
-OF_THE_RECORDING = ("book", "book_checkpoints", "coverage", "connections")
+OF_THE_RECORDING = ("book", "book_checkpoints", "coverage", "connections", "witness")
 """Tables that have expectations of their own, in tests/coverage and tests/reference/test_books.py."""
 NS = 1_000_000_000
 

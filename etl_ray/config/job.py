@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 """Version of the output's layout; part of the semantic hash, so that a new layout redoes what an old one wrote."""
 
-DERIVED = ("rejects", "instruments", "book", "book_checkpoints", "connections", "coverage")
+DERIVED = ("rejects", "instruments", "book", "book_checkpoints", "connections", "coverage", "witness")
 """Tables that are no channel's own."""
 
 CHANNELS = tuple(name for name in TABLES if name not in DERIVED)

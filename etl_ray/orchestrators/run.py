@@ -31,7 +31,8 @@ from etl_ray.orchestrators.refusals import check_output, check_same_run, check_s
 from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
-from etl_ray.orchestrators.work import read_built, read_built_book, read_composed, read_receipt
+from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, plan_witness, witness_rows
+from etl_ray.orchestrators.work import read_built, read_built_book, read_composed, read_receipt, read_witnessed
 from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
@@ -165,7 +166,7 @@ class _Run:
             files = self._build(engine, stitched)
             plans = plan_books(done.receipts, stitched, self._venue.channels.index("l2_data"))
             books = self._replay(engine, plans)
-            files = self._with_metadata(files, stitched, books)
+            files = self._with_metadata(files, stitched, books, self._witness(engine, files, books))
         finally:
             engine.close()
         manifest = self._manifest(done, stitched, files, plans.refused)
@@ -300,14 +301,40 @@ class _Run:
         self._progress.done()
         return tuple(books)
 
+    def _witness(
+        self, engine: Engine, files: tuple[BuiltFile, ...], books: tuple[BuiltBook, ...]
+    ) -> tuple[Witnessed, ...]:
+        """Hold books to tickers, where both are written as they are defined, message by message and by product."""
+        ticker = self._config.channels["ticker"]
+        if self._config.level2.interval_ns or ticker.processors or "product_id" not in self._partition_cols["ticker"]:
+            return ()
+        tasks = plan_witness(
+            (*files, *(file for book in books for file in book.files)), {book.product for book in books}
+        )
+        if not tasks:
+            return ()
+        self._progress.stage("witness", 0, len(tasks))
+        found: list[Witnessed] = []
+        items = [(to_json(task), task.bytes) for task in tasks]
+        for result in engine.run("witness", to_json(WitnessOptions(self._target)), items):
+            found.append(read_witnessed(result))
+            self._progress.advance(0, 1)
+        self._progress.done()
+        return tuple(found)
+
     def _with_metadata(
-        self, files: tuple[BuiltFile, ...], stitched: Stitched, books: tuple[BuiltBook, ...]
+        self,
+        files: tuple[BuiltFile, ...],
+        stitched: Stitched,
+        books: tuple[BuiltBook, ...],
+        witnessed: tuple[Witnessed, ...],
     ) -> tuple[BuiltFile, ...]:
         """Write what the recording holds, and return all files by path."""
         covered = Covered(self._selection.channels, self._config.products, self._config.level2.trust_beat)
         written = [
             *write_rows("coverage", coverage_rows(stitched, self._venue, covered, books), self._target),
             *write_rows("connections", connection_rows(stitched, self._venue), self._target),
+            *write_rows("witness", witness_rows(witnessed), self._target),
         ]
         found = (*files, *(file for book in books for file in book.files), *written)
         return tuple(sorted((file for file in found if file.rows), key=lambda file: file.path))

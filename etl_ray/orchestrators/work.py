@@ -17,16 +17,17 @@ from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.receipts import BuiltFile, Receipt
 from etl_ray.orchestrators.stitch import Shard
+from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, WitnessTask, witness
 from etl_ray.readers.segments import Unit
 
-Stage = Literal["normalize", "compose", "build", "replay"]
+Stage = Literal["normalize", "compose", "build", "replay", "witness"]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
     """Do one item of a stage: what is raised by a defect says of which one.
 
     normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to BuiltFile; replay: BookShard to
-    BuiltBook.
+    BuiltBook; witness: WitnessTask to Witnessed.
     """
     if stage == "normalize":
         unit = from_json(Unit, item)
@@ -40,6 +41,10 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
         book = from_json(BookShard, item)
         with _named(f"the book of {book.product}, shard {book.number}"):
             return to_json(build_book(book, _book_options(options), _WARM))
+    if stage == "witness":
+        task = from_json(WitnessTask, item)
+        with _named(f"the witness of {task.product}"):
+            return to_json(witness(task, from_json(WitnessOptions, options)))
     shard = from_json(Shard, item)
     with _named(shard.path):
         return to_json(build(shard, _build_options(options)))
@@ -79,6 +84,11 @@ def read_composed(data: bytes) -> ComposedBook:
 def read_built_book(data: bytes) -> BuiltBook:
     """Read the result of the stage `replay`."""
     return from_json(BuiltBook, data)
+
+
+def read_witnessed(data: bytes) -> Witnessed:
+    """Read the result of the stage `witness`."""
+    return from_json(Witnessed, data)
 
 
 _WARM = WarmBooks()

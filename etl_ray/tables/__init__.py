@@ -17,6 +17,7 @@ from etl_ray.tables.schema import DECIMAL, NUMBER, SYMBOL, TIME, Column, Numbers
 from etl_ray.tables.status import STATUS
 from etl_ray.tables.subscriptions import SUBSCRIPTIONS
 from etl_ray.tables.ticker import TICKER
+from etl_ray.tables.witness import WITNESS
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -35,6 +36,7 @@ TABLES: dict[str, Table] = {
         BOOK_CHECKPOINTS,
         CONNECTIONS,
         COVERAGE,
+        WITNESS,
     )
 }
 """All tables by name, in the order in which documentation lists them."""
@@ -59,6 +61,7 @@ __all__ = [
     "TABLES",
     "TICKER",
     "TIME",
+    "WITNESS",
     "Column",
     "Numbers",
     "Table",

@@ -10,7 +10,9 @@ from etl_ray.tables.schema import NUMBER, SYMBOL, TIME, Column, Table
 BOOK_CHECKPOINTS = Table(
     name="book_checkpoints",
     version=1,
-    meaning="The full book before a message, from which `level2` can be replayed: one row a level, bids first, best first.",
+    meaning=(
+        "The full book before a message, from which `level2` can be replayed: one row a level, bids first, best first."
+    ),
     columns=(
         PRODUCT_ID,
         date_column("ts_server"),

@@ -97,7 +97,7 @@ def apply_all(data: bytes, edits: list[Edit]) -> bytes:
     return data
 
 
-OF_OTHER_LINES = ("instruments", "book", "book_checkpoints", "coverage", "connections")
+OF_OTHER_LINES = ("instruments", "book", "book_checkpoints", "coverage", "connections", "witness")
 EDITS = st.lists(
     st.builds(
         Edit,

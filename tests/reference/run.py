@@ -23,6 +23,7 @@ from tests.reference.recording import Recording
 from tests.reference.segments import Segment, find_segments, split_lines
 from tests.reference.strict_json import NotJsonError
 from tests.reference.values import InvalidError
+from tests.reference.witness import witness_rows
 
 _CHANNEL_NAME = re.compile(rb'"channel"[ \t\r]*:[ \t\r]*"([A-Za-z0-9_]{1,64})"')
 _MAX_RAW_BYTES = 65_536
@@ -141,6 +142,8 @@ def reference(
     if book is not None and has_books:
         options = replace(book, decimal=numbers == "decimal", trusts_beat=trusts_beat)
         run.tables["book"] = job_book_rows(run.recording, options, run.selection.is_asked)
+        if not options.interval_ns:
+            run.tables["witness"] = witness_rows(run.tables["book"], run.tables["ticker"])
     run.tables["instruments"].sort(key=lambda row: (row["segment"], row["line"], row["product_id"]))
     for name, rows in run.tables.items():
         table = book_table(_columns(book)) if book is not None and name == "book" else TABLES[name]
