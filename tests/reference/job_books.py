@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from tests.reference.book_table import BookOptions, book_table_rows
 from tests.reference.messages import Row
@@ -12,6 +12,7 @@ from tests.reference.recording import Recording
 
 _MAX_PRICE = 2**62 - 1
 _MAX_QUANTITY = 2**63 - 1
+_EXACT = Context(prec=80)
 
 
 def without_book(recording: Recording) -> set[str]:
@@ -44,5 +45,10 @@ def job_book_rows(recording: Recording, options: BookOptions, is_asked: Callable
             ts_server = row["ts_server"]
             assert isinstance(ts_server, int)
             if is_asked(product, ts_server):
-                found.append(row)
+                found.append({name: _stored(value) for name, value in row.items()})
     return found
+
+
+def _stored(value: object) -> object:
+    """Return a decimal without the zeros at its end, for which there may be no room; other values as they are."""
+    return value.normalize(_EXACT) if isinstance(value, Decimal) else value
