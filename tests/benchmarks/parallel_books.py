@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -102,6 +103,10 @@ def replay(options: bytes, shard: bytes) -> int:
     return os.getpid()
 
 
+def _all_shards(pool: ProcessPoolExecutor, options: bytes, prepared: Prepared) -> None:
+    list(pool.map(replay, [options] * len(prepared.shards), prepared.shards))
+
+
 def digest(output: Path) -> str:
     """Return a hash of all files below a directory."""
     found = hashlib.sha256()
@@ -155,9 +160,7 @@ def stage_three(prepared: Prepared, sizes: list[int], runs: int) -> bool:
         taken[0].append(timed(lambda: [work("replay", options, shard) for shard in prepared.shards]))
         digests.add(digest(prepared.output))
         for size, pool in pools.items():
-            taken[size].append(
-                timed(lambda pool=pool: list(pool.map(replay, [options] * len(prepared.shards), prepared.shards)))
-            )  # type: ignore[misc]
+            taken[size].append(timed(partial(_all_shards, pool, options, prepared)))
             digests.add(digest(prepared.output))
     for pool in pools.values():
         pool.shutdown()
