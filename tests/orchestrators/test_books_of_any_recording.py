@@ -84,8 +84,8 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-def write(steps: list[Step], input_dir: Path) -> None:
-    """Write the lines of a recording into two segments."""
+def lines_of(steps: list[Step]) -> list[bytes]:
+    """Return the lines of a recording."""
     numbers, counters, now_ns = [0, 0, 0], [0, 0, 0], START
     lines = []
     for step in steps:
@@ -98,9 +98,20 @@ def write(steps: list[Step], input_dir: Path) -> None:
             text = f"hb {counters[k]}"
         lines.append(b'{"channel":"l2_data"' if text == "garbage" else message(text, numbers[k], now_ns))
         numbers[k] += 1
+    return lines
+
+
+def write(steps: list[Step], input_dir: Path) -> None:
+    """Write a recording into two segments."""
+    lines = lines_of(steps)
     middle = len(lines) // 2
     for number, part in enumerate((lines[:middle], lines[middle:]), 1):
         (input_dir / f"segment_20251126T23_{number:05}.ndjson").write_bytes(b"".join(line + b"\n" for line in part))
+
+
+def write_one_segment(steps: list[Step], input_dir: Path) -> None:
+    """Write a recording into one segment."""
+    (input_dir / "segment_20251126T23_00001.ndjson").write_bytes(b"".join(line + b"\n" for line in lines_of(steps)))
 
 
 def tables(input_dir: Path, output_dir: Path, options: Mapping[str, object], staging: Mapping[str, object]) -> dict:
@@ -173,6 +184,37 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 @settings(max_examples=40, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 def test_books_are_those_of_the_reference_however_they_are_cut(steps: list[Step], options: dict, cut: dict) -> None:
     check(steps, options, cut)
+
+
+def check_past(steps: list[Step], kept: int, options: Mapping[str, object]) -> None:
+    """Hold the rows of a recording's beginning to those of all of it: what comes later must not change them."""
+    steps = [step for step in steps if step.kind != "garbage"]  # of which a beginning may have too much
+    found = []
+    for beginning in (steps, steps[:kept]):
+        with tempfile.TemporaryDirectory() as place:
+            (Path(place) / "input").mkdir()
+            write_one_segment(beginning, Path(place) / "input")
+            found.append(tables(Path(place) / "input", Path(place) / "out", options, {})["book"])
+    whole, past = found
+    for product in {row["product_id"] for row in whole}:
+        now = [row for row in past if row["product_id"] == product]
+        later = [row for row in whole if row["product_id"] == product]
+        assert now == later[: len(now)]
+        if options["emit"] == "message":
+            assert len(now) == sum(int(str(row["line"])) <= kept for row in later)
+
+
+@given(steps=STEPS, kept=st.integers(1, 60), options=OPTIONS)
+@settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_that_comes_later_changes_a_row(steps: list[Step], kept: int, options: dict) -> None:
+    check_past(steps, kept, options)
+
+
+@pytest.mark.slow
+@given(steps=STEPS, kept=st.integers(1, 60), options=OPTIONS)
+@settings(max_examples=600, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_that_comes_later_changes_any_of_many(steps: list[Step], kept: int, options: dict) -> None:
+    check_past(steps, kept, options)
 
 
 @pytest.mark.slow
