@@ -61,6 +61,28 @@ def test_every_instant_of_recordings_by_hand(name: str, input_dir: Path, output_
             books.check(book_at(str(output_dir), str(product), ts))
 
 
+STEP_BACK = """# A snapshot heals a book, and the message behind it was sent before it
+
+recording:
+a0 1 snap BTC b98x1 a103x1
+a1 2 up BTC
+a3 5 up BTC b97x1
+a4 6 snap BTC
+a5 5.5 up BTC b96x2
+a6 7 up BTC b95x2
+"""
+
+
+def test_a_message_sent_before_the_one_in_front_of_it(tmp_path: Path, input_dir: Path, output_dir: Path) -> None:
+    (tmp_path / "recording.txt").write_text(STEP_BACK)
+    read(tmp_path / "recording.txt").save(input_dir)
+    books = PlainBooks.of(tables_of(input_dir, output_dir), "BTC-USD")
+    for ts in times_around(books):
+        books.check(book_at(str(output_dir), "BTC-USD", ts))
+    found = book_at(str(output_dir), "BTC-USD", "2025-11-26T14:00:05.7Z")
+    assert (found.book_state, found.line, [int(level.price) for level in found.bids]) == ("verified", 5, [100, 96])
+
+
 @pytest.fixture(scope="module")
 def faulty_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a recording over midnight that has suffered all that recordings suffer."""

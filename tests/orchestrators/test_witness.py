@@ -94,6 +94,13 @@ def test_quiet_equal_and_neither(tmp_path: Path) -> None:
     assert held(tmp_path, {"2025-11-27": [states]}, [tickers]) == (WitnessHour(day, 9, 3, 1),)
 
 
+def test_a_clock_that_steps_back_brings_back_no_state(tmp_path: Path) -> None:
+    times = (1, 5, 3, 4, 6, 7, 8)
+    states = [(MIDNIGHT_NS + ts * S, (9.0 if ts == 1 else 10.0, 11.0)) for ts in times]
+    tickers = [(MIDNIGHT_NS + 4 * S + 1, (10.0, 11.0)), (MIDNIGHT_NS + 5 * S, (10.0, 11.0))]
+    assert held(tmp_path, {"2025-11-27": [states]}, [tickers]) == (WitnessHour(MIDNIGHT_NS, 2, 1, 1),)
+
+
 @pytest.mark.parametrize("group", [1, 2, 100])
 def test_states_of_the_days_beside(group: int, tmp_path: Path) -> None:
     day = MIDNIGHT_NS

@@ -160,6 +160,37 @@ def test_states(tmp_path: Path, input_dir: Path) -> None:
     ]
 
 
+FINER = """# Ever finer prices and quantities
+
+recording:
+a0 0 snap BTC b100x1 a101x2
+a1 1 up BTC b99.5x0.25
+a2 2 up BTC b99.125x0.001
+a3 3 up BTC a100.0000001x3
+"""
+
+
+@pytest.mark.parametrize("numbers", ["float64", "decimal"])
+def test_scales_grow_from_batch_to_batch(numbers: str, tmp_path: Path, input_dir: Path) -> None:
+    (tmp_path / "recording.txt").write_text(FINER)
+    read(tmp_path / "recording.txt").save(input_dir)
+    lines = [batch.slice(k, 1) for batch in parsed(input_dir, numbers) for k in range(batch.num_rows)]
+    found = rows_of(Level2Processor(reconstruct_lob=True, depth=3).process(iter(lines)))
+    last = {name: value for name, value in found[-1].items() if name[:4] in ("bid_", "ask_") and value is not None}
+    assert {name: float(value) for name, value in last.items()} == {  # type: ignore[arg-type]
+        "bid_price_0": 100.0,
+        "bid_price_1": 99.5,
+        "bid_price_2": 99.125,
+        "bid_size_0": 1.0,
+        "bid_size_1": 0.25,
+        "bid_size_2": 0.001,
+        "ask_price_0": 100.0000001,
+        "ask_price_1": 101.0,
+        "ask_size_0": 3.0,
+        "ask_size_1": 2.0,
+    }
+
+
 def test_pipeline_and_config(recording: Path, tmp_path: Path) -> None:
     processors = [RawParser(channel="level2"), Level2Processor(reconstruct_lob=True, depth=1)]
     report = ETLPipeline(NDJSONReader(), processors, ParquetWriter()).execute(str(recording), str(tmp_path / "books"))
@@ -200,6 +231,10 @@ class TestExactIntegers:
             for stored in (pa.array([float(value) for value in values], pa.float64()), pa.array(values, DECIMAL)):
                 integers, found = exact_integers(stored, least)
                 assert (integers.tolist(), found) == (expected, needed)
+
+    def test_a_scale_that_leaves_more_than_15_digits(self) -> None:
+        integers, scale = exact_integers(pa.array([76112756074154.9]), 2)
+        assert (integers.tolist(), scale) == ([7611275607415490], 2)
 
     def test_more_digits_than_a_float_tells_apart_are_the_shortest(self) -> None:
         integers, scale = exact_integers(pa.array([12345678901.123457, 0.5]), 0)
