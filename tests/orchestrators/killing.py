@@ -22,10 +22,9 @@ import pyarrow.parquet as pq
 
 from etl_ray.orchestrators.manifest import Ledger
 from tests.orchestrators.jobs import FEW, run
-from tests.orchestrators.outputs import places_of, strays_of, table_files_of
+from tests.orchestrators.outputs import KEYS, places_of, strays_of, table_files_of
 
 NEVER = 1_000_000
-TABLES = ("level2", "market_trades")
 SECOND = "segment_20251126T23_00002.ndjson"
 CUT: dict[str, object] = {**FEW, "staging": {"block_mb": 0.02, "rows_per_file": 150}}
 RECUT: dict[str, object] = {**FEW, "staging": {"block_mb": 0.02, "rows_per_file": 350}}
@@ -122,14 +121,14 @@ def kill(work: Callable[[], object], output: Path, moment: int, seen: Path) -> i
 def rows_of(output: Path) -> set[Row]:
     """Return all rows of the tables that a glob finds."""
     found: set[Row] = set()
-    for table in TABLES:
+    for table in KEYS:
         for path in output.glob(f"{table}/**/*.parquet"):
             rows = pq.read_table(path, partitioning=None, use_threads=False)
             columns = [
                 (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
                 for column in rows.columns
             ]
-            found.update((table, *row) for row in zip(*columns, strict=True))
+            found.update((table, *map(str, row)) for row in zip(*columns, strict=True))
     return found
 
 
@@ -182,7 +181,7 @@ class Trial:
 
     def _check_visible(self) -> list[str]:
         wrong = []
-        for table in TABLES:
+        for table in KEYS:
             places = places_of(self._output, table)
             if len(set(places)) != len(places):
                 wrong.append(f"{len(places) - len(set(places))} rows of {table} are seen twice")

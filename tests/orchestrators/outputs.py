@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_ray.tables.lineage import ARRIVAL_ORDER
+
 OWN = "_etl_ray"
 _EXPECTED = re.compile(
     rf"[a-z0-9_]+/([a-z_]+=[^/]+/)*part-[0-9]{{5}}\.parquet|{OWN}/(manifests/[0-9]{{6}}\.json|receipts/[0-9]{{6}}\.jsonl)"
@@ -68,9 +70,20 @@ def rows_of(output: Path, table: str) -> list[dict[str, object]]:
     return [row for piece in pieces for row in plain_rows(piece)]
 
 
+KEYS = {
+    "level2": ARRIVAL_ORDER,
+    "market_trades": ARRIVAL_ORDER,
+    "book": ("product_id", "segment", "line"),
+    "book_checkpoints": ("product_id", "segment", "line", "side", "level"),
+    "coverage": ("channel", "product_id", "segment_start", "line_start"),
+    "connections": ("connection_id",),
+}
+"""What no two rows of a table have in common."""
+
+
 def places_of(output: Path, table: str) -> list[tuple[object, ...]]:
-    """Return (segment, line, event, row) of all rows of a raw table that a glob finds."""
-    names = ["segment", "line", "event_index", "row_index"]
+    """Return the keys of all rows of a table that a glob finds; of a raw one (segment, line, event, row)."""
+    names = list(KEYS[table])
     found: list[tuple[object, ...]] = []
     for path in output.glob(f"{table}/**/*.parquet"):
         columns = pq.read_table(path, columns=names, partitioning=None, use_threads=False).to_pydict()

@@ -68,6 +68,7 @@ def test_a_pattern_that_finds_files_of_output(recording: Path) -> None:
     output = recording / "out"
     heartbeats = {"channels": {name: {"enabled": name == "heartbeats"} for name in CHANNELS}, "start": "2025-11-27"}
     run(f"{recording}/**", output, **heartbeats)
+    (output / "connections" / "part-00000.parquet").unlink()  # two files of one name are refused for that
     before = files_of(output)
     (table_file,) = table_files_of(output)
     assert refused(f"{recording}/**", output, **heartbeats, overwrite=True) == (
@@ -204,6 +205,12 @@ def test_overwrite_replaces_what_another_config_made_of_other_segments(recording
     other: dict[str, object] = {**FEW, "numbers": "decimal", "products": ("ETH-USD",), "start": "2025-11-26"}
     run(recording, output, **other, overwrite=True)
     run(recording, fresh, **other)
-    assert {name.split("/")[0] for name in table_files_of(output)} == {"level2", "market_trades"}
+    assert {name.split("/")[0] for name in table_files_of(output)} == {
+        "level2",
+        "market_trades",
+        "book",
+        "coverage",
+        "connections",
+    }
     assert table_files_of(output) == table_files_of(fresh)
     assert run(recording, output, **other).unchanged

@@ -91,16 +91,17 @@ def staging_of(output: Path) -> Path:
 def test_finished_units_are_not_read_again(
     sample_dir: Path, output_dir: Path, tmp_path: Path, dead_run: Callable[[str, int], None], normalized: list[str]
 ) -> None:
-    # Every unit writes two tables, its numbers, then its receipt; before all of them the root is probed.
-    dead_run("open_write", 1 + 4 * 2 + 2)
+    # Every unit writes its numbers (two files), its books (three), two tables, the index of its books, its receipt;
+    # before all of them the root is probed.
+    dead_run("open_write", 1 + 9 * 2 + 2)
     assert normalized == NAMES[:3]
     normalized.clear()
     progress = NoteProgress()
     ETLJob(str(sample_dir), str(output_dir), config=config(**FEW), progress=progress).process_all()
     assert normalized == NAMES[2:]
     sizes = [(sample_dir / name).stat().st_size for name in NAMES]
-    assert progress.stages == [("normalize", sum(sizes), 4), ("build", 0, 8)]
-    assert progress.units == {"normalize": [2, 1, 1], "build": [1] * 8}
+    assert progress.stages == [("normalize", sum(sizes), 4), ("build", 0, 8), ("compose", 0, 2), ("books", 0, 4)]
+    assert progress.units == {"normalize": [2, 1, 1], "build": [1] * 8, "compose": [1] * 2, "books": [1] * 4}
     assert progress.notes == []
     run(sample_dir, tmp_path / "undisturbed", **FEW)
     assert table_files_of(output_dir) == table_files_of(tmp_path / "undisturbed")
@@ -128,8 +129,25 @@ def wrong_type(path: Path) -> None:
         (cut, "level2/*_00002.*", "is not whole"),
         (Path.unlink, "market_trades/*_00002.*", "is not whole"),
         (cut, "numbered/*_00002.*", "is not whole"),
+        (cut, "marks/*_00002.*", "is not whole"),
+        (cut, "book/operations/*_00002.*", "is not whole"),
+        (Path.unlink, "book/messages/*_00002.*", "is not whole"),
+        (cut, "book/deltas/*_00002.*", "is not whole"),
+        (Path.unlink, "book/index/*_00002.*", "is not whole"),
     ],
-    ids=["cut receipt", "wrong type", "exchanged receipt", "cut piece", "missing piece", "cut numbers"],
+    ids=[
+        "cut receipt",
+        "wrong type",
+        "exchanged receipt",
+        "cut piece",
+        "missing piece",
+        "cut numbers",
+        "cut marks",
+        "cut operations",
+        "missing messages",
+        "cut deltas",
+        "missing index",
+    ],
 )
 def test_a_unit_whose_receipt_or_pieces_are_damaged_is_done_again(
     damage: Callable[[Path], None],

@@ -48,8 +48,10 @@ def test_a_second_call_does_nothing_and_returns_the_same_receipts(sample_dir: Pa
 def test_channels_that_are_not_named_are_left_out(sample_dir: Path, output_dir: Path) -> None:
     channels = {"ticker": ChannelConfig(partition_cols=("date",)), "heartbeats": {}}
     SegmentPipeline(str(output_dir), channels, config=LOCAL).process([str(sample_dir)])
-    assert {path.split("/")[0] for path in files_of(output_dir)} == {"ticker", "heartbeats"}
-    assert {path.split("/")[1].split("=")[0] for path in files_of(output_dir)} == {"date"}
+    tables = {"ticker", "heartbeats", "coverage", "connections"}
+    assert {path.split("/")[0] for path in files_of(output_dir)} == tables
+    of_days = {path for path in files_of(output_dir) if not path.startswith("connections/")}
+    assert {path.split("/")[1].split("=")[0] for path in of_days} == {"date"}
 
 
 def test_unknown_channels_and_missing_segments_are_refused(sample_dir: Path, output_dir: Path) -> None:

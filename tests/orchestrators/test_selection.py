@@ -11,6 +11,7 @@ from etl_ray.config import CHANNELS
 from tests.orchestrators.jobs import run
 from tests.orchestrators.outputs import partitions_of, rows_of
 from tests.reference import reference
+from tests.reference.checkpoints import assert_checkpoints
 from tests.reference.compare import assert_equal, read_output
 from tests.reference.run import Reference
 
@@ -28,6 +29,7 @@ def check(source: Path, output: Path, truth: Reference, **overrides: object) -> 
         row["raw"] = None if row["length"] > 250_000 else row["raw"]  # type: ignore[operator]
     summary = run(source, output, **overrides)
     assert_equal(read_output(output), truth)
+    assert_checkpoints(output, truth)
     counts = truth.counts
     assert (summary.accepted, summary.ignored, summary.out_of_range, summary.blank, summary.rejects) == (
         counts.accepted,
@@ -57,6 +59,9 @@ def test_channels(tables: tuple[str, ...], wire: tuple[str, ...], hostile_dir: P
         *tables,
         "rejects",
         *({"instruments"} if "status" in tables else ()),
+        *({"book"} if "level2" in tables else ()),
+        *({"coverage"} if tables != ("heartbeats", "errors") else ()),
+        "connections",
     }
 
 
@@ -123,7 +128,9 @@ def test_all_at_once_and_cut_small(hostile_dir: Path, output_dir: Path) -> None:
 
 def test_nothing_selected_is_found_still_leaves_a_committed_output(sample_dir: Path, output_dir: Path) -> None:
     summary = run(sample_dir, output_dir, start="2030-01-01", channels=only("level2"))
-    assert summary.rows == {}
+    truth = reference([sample_dir], channels=("l2_data",), start_ns=1_893_456_000_000_000_000)
+    assert_equal(read_output(output_dir), truth)
+    assert set(summary.rows) == {"coverage", "connections"}
     assert summary.accepted == 0
     assert summary.out_of_range == summary.messages["l2_data"]
     assert run(sample_dir, output_dir, start="2030-01-01", channels=only("level2")).unchanged

@@ -49,7 +49,7 @@ def test_half_is_not_more_than_half_and_blank_lines_are_lines(input_dir: Path, o
     write(input_dir / "a.ndjson", good=2, bad=3, blank=1)
     summary = run(input_dir, output_dir)
     assert (summary.lines, summary.rejects, summary.accepted, summary.blank) == (6, 3, 2, 1)
-    assert summary.rows == {"heartbeats": 2, "rejects": 3}
+    assert summary.rows == {"heartbeats": 2, "rejects": 3, "connections": 1}
 
 
 def test_no_lines_at_all_are_no_wrong_input(input_dir: Path, output_dir: Path) -> None:
