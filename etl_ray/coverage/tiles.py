@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from etl_ray.coverage.holes import Hole
@@ -63,8 +63,18 @@ def tiles(streams: Sequence[Stream], start: Edge, end: Edge, *, trust_beat: bool
     return merged
 
 
-def with_crossed(found: Iterable[Tile], crossed: Sequence[tuple[Edge, Edge]]) -> Iterator[Tile]:
-    """Yield the tiles with the stretches in which the published book was crossed as suspect, where they were better."""
+def with_crossed(found: Iterable[Tile], crossed: Sequence[tuple[Edge, Edge]]) -> list[Tile]:
+    """Return the tiles with the stretches of a crossed published book as suspect, where they were better."""
+    joined: list[Tile] = []
+    for tile in _overlaid(found, crossed):
+        if joined and replace(joined[-1], start=tile.start, end=tile.end) == tile:
+            joined[-1] = replace(tile, start=joined[-1].start)  # what was different is hidden
+        else:
+            joined.append(tile)
+    return joined
+
+
+def _overlaid(found: Iterable[Tile], crossed: Sequence[tuple[Edge, Edge]]) -> Iterator[Tile]:
     for tile in found:
         at = tile.start
         if RANKS[tile.state] < RANKS["suspect"]:

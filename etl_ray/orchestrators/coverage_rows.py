@@ -133,7 +133,7 @@ def _tiles(
         ]
         merged = tiles(found, timeline.start, end, trust_beat=covered.trust_beat)
         if table == "level2" and product in crossed:
-            merged = list(with_crossed(merged, crossed[product]))
+            merged = with_crossed(merged, crossed[product])
         yield table, product, merged
 
 

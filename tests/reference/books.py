@@ -174,7 +174,7 @@ def crossings(recording: Recording, rows: list[BookRow]) -> list[Crossing]:
         ends = [row.heard.position for row in mine[1:]] + [len(recording.messages)]
         for row, end in zip(mine, ends, strict=True):
             if row.is_crossed:
-                found.append(Crossing(product_id, row.heard.connection, row.heard.position, end))
+                found.append(Crossing(product_id, row.heard.position, end))
     return found
 
 

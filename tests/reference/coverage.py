@@ -35,7 +35,6 @@ class Crossing:
     """A row of a published book that is crossed, and the next row of that book."""
 
     product_id: str
-    connection: str
     start: int
     end: int
 
@@ -139,7 +138,7 @@ def _status(position: int, of_connections: Mapping[str, list[Span]], crossings: 
     if STATES.index(best[0]) < STATES.index("suspect"):
         for crossing in crossings:
             if crossing.start <= position < crossing.end:
-                return "suspect", "crossed_book", crossing.connection
+                return "suspect", "crossed_book", best[2]
     return best
 
 
