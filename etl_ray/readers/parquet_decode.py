@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -128,11 +129,26 @@ def polars_windows(part: ParquetPart, schema: pa.Schema, *, rows: int) -> Iterat
     rows = rows_at_once(part, max(rows, WINDOW_ROWS))
     if not storage.is_local(part.url):
         for batch in arrow_batches(part, schema, (), rows=rows):
-            yield pl.DataFrame(batch).lazy()
+            yield pl.DataFrame(_whole(batch)).lazy()
         return
     added = [pl.lit(value, dtype=pl.Categorical()).alias(name) for name, value in part.added.items()]
     for first, count in windows(part.groups, rows):
         yield polars_scan([part.url]).slice(first, count).with_columns(added)
+
+
+def _whole(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch whose fixed-size lists are no parts of longer columns: over those Polars 2.1 panics."""
+    if not any(_has_fixed_lists(kind) for kind in batch.schema.types):
+        return batch
+    rows = pa.array(np.arange(len(batch)))
+    columns = [column.take(rows) if _has_fixed_lists(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _has_fixed_lists(kind: pa.DataType) -> bool:
+    return pat.is_fixed_size_list(kind) or any(
+        _has_fixed_lists(kind.field(index).type) for index in range(kind.num_fields)
+    )
 
 
 def polars_scan(urls: Sequence[str]) -> pl.LazyFrame:
