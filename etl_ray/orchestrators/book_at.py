@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -80,9 +81,10 @@ def book_at(output: str, product: str, time: str | int, depth: int | None = None
     numbers = _checked_config(manifest, storage.redact(output))
     coverage = BookCoverage(ledger.output, manifest, product)
     _check_range(manifest, ts, coverage.at(ts))
-    stored = StoredBooks(ledger.output, manifest, product, numbers)
-    stretch, message = _last_message(stored, coverage, ts)
-    levels = None if message is None else stored.book(str(stretch.connection_id), message)
+    with ExitStack() as opened:
+        stored = StoredBooks(ledger.output, manifest, product, numbers=numbers, opened=opened)
+        stretch, message = _last_message(stored, coverage, ts)
+        levels = None if message is None else stored.book(str(stretch.connection_id), message)
     return BookAt(
         product_id=product,
         ts=ts,

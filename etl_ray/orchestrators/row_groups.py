@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,16 +47,18 @@ class RowGroup:
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Return some columns of its rows."""
         try:
-            return self.file.read_row_group(self.index, columns=list(columns))
+            # A thread of Arrow's that outlives the call may abort the process when Python ends.
+            return self.file.read_row_group(self.index, columns=list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise damaged(self.url, error) from None
 
 
 class ProductFiles:
-    """The files of a table that may hold rows of a product, as a manifest lists them."""
+    """The files of a table that may hold rows of a product, as a manifest lists them; `opened` closes them."""
 
-    def __init__(self, output: str, table: str, product: str, files: Iterable[BuiltFile]) -> None:
+    def __init__(self, output: str, table: str, product: str, *, files: Iterable[BuiltFile], opened: ExitStack) -> None:
         self._output = output
+        self._stack = opened
         self._by_date: dict[str, list[str]] = {}
         self._opened: dict[str, list[RowGroup]] = {}
         for file in files:
@@ -82,7 +85,7 @@ class ProductFiles:
         if path not in self._opened:
             url = storage.join(self._output, path)
             try:
-                file = pq.ParquetFile(storage.open_read(url))
+                file = pq.ParquetFile(self._stack.enter_context(storage.open_read(url)))
                 self._opened[path] = [_group(file, url, index) for index in range(file.num_row_groups)]
             except NotFoundError:
                 raise missing(url) from None

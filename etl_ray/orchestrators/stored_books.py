@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,15 +41,15 @@ class Message:
 
 
 class StoredBooks:
-    """The files of an output from which books of a product are made."""
+    """The files of an output from which books of a product are made; `opened` closes them."""
 
-    def __init__(self, output: str, manifest: Manifest, product: str, numbers: Numbers) -> None:
+    def __init__(self, output: str, manifest: Manifest, product: str, *, numbers: Numbers, opened: ExitStack) -> None:
         self._output = output
         self._manifest = manifest
         self._product = product
         self._numbers = numbers
-        self._level2 = ProductFiles(output, "level2", product, manifest.files)
-        self._checkpoints = ProductFiles(output, "book_checkpoints", product, manifest.files)
+        self._level2 = ProductFiles(output, "level2", product, files=manifest.files, opened=opened)
+        self._checkpoints = ProductFiles(output, "book_checkpoints", product, files=manifest.files, opened=opened)
         refused = [text for text in manifest.findings if text.startswith(f"{product} has no book")]
         if refused:
             raise ConfigError(refused[0])
@@ -104,7 +105,7 @@ class StoredBooks:
         rows = pa.concat_tables(reversed(parts))
         rows = rows.append_column("row", pa.array(np.arange(len(rows))))
         # Of decimals as of their nearest floats equal ones are the same level, and the last row of a level counts.
-        last = rows.group_by(["is_bid", "price"]).aggregate([("row", "max")])
+        last = rows.group_by(["is_bid", "price"], use_threads=False).aggregate([("row", "max")])
         rows = rows.take(last.column("row_max"))
         zero = pa.scalar(0, pa.int64()).cast(rows.schema.field("quantity").type)
         return rows.filter(pc.greater(rows.column("quantity"), zero))
@@ -142,7 +143,7 @@ class StoredBooks:
         url = storage.join(self._output, path)
         try:
             with storage.open_read(url) as file:
-                rows = pq.ParquetFile(file).read(columns=["connection_id", "ts_first"])
+                rows = pq.ParquetFile(file).read(columns=["connection_id", "ts_first"], use_threads=False)
         except NotFoundError:
             raise missing(url) from None
         mine = rows.filter(pa.array(equals(rows, "connection_id", connection)))
