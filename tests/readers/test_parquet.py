@@ -334,10 +334,10 @@ def test_types_that_polars_cannot_hold_are_told_with_the_way_out(tmp_path: Path)
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_lists_of_one_size_beside_text_come_from_other_storages(nested: bool) -> None:
+def test_lists_of_one_size_beside_dictionaries_come_from_other_storages(nested: bool) -> None:
     pairs = pa.array([None, [None, 0.5], None, [0.5, 0.5]] * 10, pa.list_(pa.float64(), 2))
     column = pa.StructArray.from_arrays([pairs], ["pair"]) if nested else pairs
-    table = pa.table({"text": pa.array(["a", None, "ccc", "dd"] * 10), "x": column})
+    table = pa.table({"text": pa.array(["a", None, "ccc", "dd"] * 10).dictionary_encode(), "x": column})
     put("memory://lists/part.parquet", table, row_group_size=7)
     assert rows("memory://lists", batch_rows=3) == table.to_pylist()
     storage.delete_tree("memory://lists")
