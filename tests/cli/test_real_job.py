@@ -18,6 +18,7 @@ from tests.cli.fakes import Execute, Outcome
 
 ROOT = Path(__file__).parent.parent.parent
 PRODUCTS = ("BTC-USD", "ETH-USD")
+OF_BOOKS = {"book", "coverage", "connections", "witness"}
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +81,31 @@ def test_options_decide_what_is_written(run: Callable[..., Outcome]) -> None:
     )
     rows = json.loads(outcome.out)["rows"]
     assert rows == stored_rows(Path("OUT"))
-    assert set(rows) <= {"level2", "errors"}
+    # The range begins in the middle: there is a checkpoint in front of it.
+    assert set(rows) - {"errors"} == {"level2", "book", "book_checkpoints", "coverage", "connections"}
     assert folders(Path("OUT"), "level2") == ["date=2025-11-26"]
-    level2 = pq.read_table("OUT/level2", partitioning=None)
-    assert level2["product_id"].unique().to_pylist() == ["ETH-USD"]
-    assert str(level2.schema.field("price").type) == "decimal128(38, 18)"
-    times = sorted({str(time) for time in level2["ts_server"].cast("string").to_pylist()})
-    assert "2025-11-26 23:58:31" <= times[0] <= times[-1] < "2025-11-26 23:58:35.5"
+    for table, price in (("level2", "price"), ("book", "bid_price_0")):
+        found = pq.read_table(f"OUT/{table}", partitioning=None)
+        assert found["product_id"].unique().to_pylist() == ["ETH-USD"]
+        assert str(found.schema.field(price).type) == "decimal128(38, 18)"
+        times = sorted({str(time) for time in found["ts_server"].cast("string").to_pylist()})
+        assert "2025-11-26 23:58:31" <= times[0] <= times[-1] < "2025-11-26 23:58:35.5"
+
+
+def test_books_are_left_out_or_change_their_form(run: Callable[..., Outcome]) -> None:
+    assert "book" not in json.loads(run("--channels", "level2", "--no-books").out)["rows"]
+    assert set(stored_rows(Path("OUT"))) == {"level2", "coverage", "connections"}
+    options = "depth: 2, emit: 1s, depth_bps: [], sweep_notionals: [], imbalance_levels: [], ofi_levels: 0"
+    Path("run.yaml").write_text(f"channels: {{level2: {{processor_options: {{{options}}}}}}}")
+    refused = run("--channels", "level2", "--config", "run.yaml")
+    assert (refused.code, "channels.level2.processor_options.reconstruct_lob: " in refused.err) == (2, True)
+    assert run("--channels", "level2", "--config", "run.yaml", "--overwrite").code == 0
+    book = pq.read_table("OUT/book", partitioning=None)
+    ends = book["ts_end"].cast("int64").to_pylist()
+    assert [end % 1_000_000_000 for end in ends] == [0] * len(ends)
+    assert "bid_price_1" in book.column_names
+    features = ["mid", "spread", "spread_bps", "weighted_mid", "ofi", "ofi_n", "ofi_missing"]
+    assert book.column_names[-10:] == [*features, "connection_id", "segment", "line"]
 
 
 def test_a_second_run_has_nothing_to_do(run: Callable[..., Outcome]) -> None:
@@ -105,7 +124,7 @@ def test_another_config_needs_overwrite(run: Callable[..., Outcome]) -> None:
     assert refused.err.count("\n") == 1
     assert stored_rows(Path("OUT")) == before
     assert run("--channels", "level2,ticker", "--overwrite").code == 0
-    assert set(stored_rows(Path("OUT"))) == {"level2", "ticker"}
+    assert set(stored_rows(Path("OUT"))) == {"level2", "ticker", *OF_BOOKS}
 
 
 def test_input_that_is_not_there(etl_ray: Execute) -> None:
@@ -172,7 +191,8 @@ def test_the_job_entry_point_in_a_process_of_its_own(recording: tuple[Path, Samp
     command = [sys.executable, "-m", "jobs.run_etl", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     summary = json.loads(done.stdout.splitlines()[-1])
-    assert summary["rows"] == stored_rows(tmp_path / "OUT") == {"heartbeats": recording[1].messages["heartbeats"]}
+    rows = {"heartbeats": recording[1].messages["heartbeats"], "connections": 2}
+    assert summary["rows"] == stored_rows(tmp_path / "OUT") == rows
     assert "\x1b" not in done.stdout + done.stderr
     stages = [line.split(":")[0] for line in done.stderr.splitlines()]
     assert stages[0] == "normalize"
