@@ -15,7 +15,7 @@ from numba import njit
 
 from etl_ray.coverage.holes import NS_PER_S, Hole, HoleClass, Holes
 from etl_ray.coverage.places import Edge
-from etl_ray.venues.rows import NS_PER_DAY, NULL, Int8s, Int32s, Int64s
+from etl_ray.venues.rows import NS_PER_DAY, NULL, Int8s, Int32s, Int64s, read_only
 
 SILENCE_NS = 3 * NS_PER_S
 _FIRST, _HOLE, _SILENCE, _HEARTBEAT, _DAY = range(5)
@@ -100,11 +100,14 @@ class Timeline:
         # The last product stands for none: -1.
         seen = np.zeros((len(ids) - base, _CHANNEL_CODES, len(symbols) + 1), np.bool_)
         stretch = replace(stretch, ts=self._filled(stretch.ts))
-        columns = (stretch.number, stretch.connection, stretch.channel, stretch.product, stretch.counter)
-        places = (stretch.ts, stretch.place, stretch.rejects)
+        columns = (
+            *(read_only(stretch.number), read_only(stretch.connection), read_only(stretch.channel)),
+            *(read_only(stretch.product), read_only(stretch.counter), read_only(stretch.ts)),
+            *(read_only(stretch.place), read_only(stretch.rejects)),
+        )
         at = 0
         while at < len(stretch.number):
-            at, told = _follow(*columns, *places, stretch.damages, at, self._state, self._day, base, seen, self._told)
+            at, told = _follow(*columns, stretch.damages, at, self._state, self._day, base, seen, self._told)
             for row in self._told[:told]:
                 self._note(row, stretch, symbols, ids)
         numbered = np.flatnonzero(stretch.connection >= 0)

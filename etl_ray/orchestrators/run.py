@@ -16,6 +16,7 @@ from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
 from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.books import BookPlans, plan_books
 from etl_ray.orchestrators.build import BuildOptions
+from etl_ray.orchestrators.compiled import compile_all
 from etl_ray.orchestrators.compose import ComposeOptions
 from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
@@ -36,7 +37,6 @@ from etl_ray.orchestrators.work import read_built, read_built_book, read_compose
 from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
-from etl_ray.scan.warm import is_compiled, warm_up
 from etl_ray.summary import RunSummary
 from etl_ray.tables import TABLES
 from etl_ray.venues import VENUES
@@ -212,8 +212,7 @@ class _Run:
             receipts.add(earlier)
         counts = sum((receipt.counts for receipt in receipts.values()), Counts())
         todo = {unit.name: unit for unit in units if unit.name not in receipts}
-        if todo:
-            self._compile()
+        self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
         self._progress.advance(
             sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
@@ -231,14 +230,6 @@ class _Run:
         check.check(receipts, counts)
         counts.check("the run")
         return _Normalized(units, receipts, counts)
-
-    def _compile(self) -> None:
-        """Compile the scanner before its first unit, or load what an earlier process has compiled."""
-        if not is_compiled():
-            self._progress.note("compiling the scanner: some 15 seconds, once on this machine")
-        started_s = time.monotonic()
-        warm_up()
-        self.compiling_s = time.monotonic() - started_s
 
     def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
         options = BuildOptions(

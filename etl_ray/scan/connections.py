@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from etl_ray.venues.rows import NULL, Int32s, Int64s
+from etl_ray.venues.rows import NULL, Int32s, Int64s, read_only
 
 MAX_KNOWN = 1024
 """How many connections are known at a time."""
@@ -61,7 +61,8 @@ class ConnectionTracker:
         `products` index `symbols`, -1 for none; `counters` are those of heartbeats, NULL for what is none; `place(i)`
         names message i, should it open a connection.
         """
-        products = self._own_products(symbols)[products]  # of -1 the last entry: none
+        products = read_only(self._own_products(symbols)[products])  # of -1 the last entry: none
+        numbers, counters = read_only(numbers), read_only(counters)
         found = np.empty(len(numbers), np.int32)
         at = 0
         while at < len(numbers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from etl_ray.tables.schema import SYMBOL, TIME, Numbers
 
+Item = TypeVar("Item", bound=np.generic)
 Int8s = npt.NDArray[np.int8]
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -118,6 +120,13 @@ class Rows:
 
 def _index(values: npt.NDArray[np.generic] | pa.Array, index: Int64s) -> Int64s | pa.Array:
     return pa.array(index) if isinstance(values, pa.Array) else index
+
+
+def read_only(values: npt.NDArray[Item]) -> npt.NDArray[Item]:
+    """Return a contiguous view that cannot be written: of one kind of array, so that loops are compiled once."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 def timestamps(values: Int64s) -> pa.Array:

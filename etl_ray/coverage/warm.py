@@ -1,0 +1,34 @@
+"""Compiling what follows a recording ahead of time: it takes a second once, and is kept on disk for later processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from etl_ray.coverage import timeline
+from etl_ray.coverage.timeline import Stretch, Timeline
+
+
+def is_compiled() -> bool:
+    """Return whether an earlier process has left the compiled loop on disk."""
+    folder = Path(timeline._follow.stats.cache_path)
+    return any(folder.glob("timeline._follow-*.nbi"))
+
+
+def warm_up() -> None:
+    """Compile everything that is compiled, or load it from disk."""
+    one = np.ones(1, np.int64)
+    small = np.zeros(1, np.int32)
+    stretch = Stretch(
+        number=one,
+        connection=small,
+        channel=np.zeros(1, np.int8),
+        product=small,
+        counter=one,
+        ts=one,
+        place=one,
+        rejects=one,
+        damages=0,
+    )
+    Timeline().follow(stretch, ("A",), ("s:1",))
