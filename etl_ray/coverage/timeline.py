@@ -77,6 +77,21 @@ class ConnectionEnd:
     channels: int
 
 
+def filled(ts: Int64s, before: int) -> Int64s:
+    """Give messages without a time (NULL) that of the message before, `before` to those in front of all times.
+
+    If `before` is UNKNOWN_TS, these get the first time there is.
+    """
+    known = np.flatnonzero(ts != NULL)
+    if len(known) == len(ts):
+        return ts
+    if not len(known):
+        return np.full(len(ts), before)
+    earlier = np.searchsorted(known, np.arange(len(ts)), "right") - 1
+    first = int(ts[known[0]]) if before == UNKNOWN_TS else before
+    return np.where(earlier < 0, first, ts[known[earlier]])
+
+
 class Timeline:
     """Follows the messages of a recording in arrival order, unit by unit."""
 
@@ -122,10 +137,7 @@ class Timeline:
         before = self._latest_ts
         if len(known):
             before = self._know(int(ts[known[0]]), int(ts[known[-1]]))
-        if len(known) in (0, len(ts)):
-            return ts if len(known) else np.full(len(ts), before)
-        earlier = np.searchsorted(known, np.arange(len(ts)), "right") - 1
-        return np.where(earlier < 0, before, ts[known[earlier]])
+        return filled(ts, before)
 
     def _know(self, first_ts: int, latest_ts: int) -> int:
         """Note times; the first of all goes to what came before it. Return the time before these."""
@@ -140,6 +152,11 @@ class Timeline:
                 for hole in record.holes.found:
                     hole.before, hole.behind = Edge(hole.before.place, first_ts), Edge(hole.behind.place, first_ts)
         return before
+
+    @property
+    def latest_ts(self) -> int:
+        """The time that the next message has if it tells none, ns UTC; UNKNOWN_TS as long as none has told one."""
+        return self._latest_ts
 
     def mention(self, connection: int, channel: int, product: str, edge: Edge) -> None:
         """Note a product beside the first one of a message."""

@@ -22,7 +22,8 @@ class BookUnit:
     """A unit that changes a book: where it stands, and the connections of its messages.
 
     `connections` are numbers of connections in the order of their first messages in the unit; with several of them
-    `assignment` is where the index of each message's connection stands. `alive` are connections that came before.
+    `assignment` is where the index of each message's connection stands. `alive` are connections that came before, and
+    `ts_before` is the time of the message before (ns; UNKNOWN_TS if none has told one).
     """
 
     name: str
@@ -33,6 +34,7 @@ class BookUnit:
     assignment: str | None
     numbered: str
     alive: tuple[Alive, ...]
+    ts_before: int
 
 
 @dataclass(frozen=True)

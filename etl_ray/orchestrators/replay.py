@@ -12,6 +12,7 @@ from etl_ray.book import Ladder, NetDelta, Replay, ReplayOptions, States, Update
 from etl_ray.coverage import places
 from etl_ray.coverage.publish import Candidate, published
 from etl_ray.coverage.states import BookStates
+from etl_ray.coverage.timeline import UNKNOWN_TS, filled
 from etl_ray.orchestrators.book_plans import BookShard, Stretch
 from etl_ray.orchestrators.compose import connections_of, read_batches, read_operations
 from etl_ray.orchestrators.numbered import read_assignment, read_messages
@@ -276,7 +277,7 @@ class ShardReplay:
             return np.ones(len(place), np.bool_)
         table = read_messages(self._staging, unit.numbered)
         all_places = table.column("line").to_numpy() + places.place(unit.segment, unit.line_offset)
-        all_times = table.column("ts_server").to_numpy()
+        all_times = filled(table.column("ts_server").to_numpy(), unit.ts_before)
         known = np.array(unit.connections, np.int64)
         index = None if unit.assignment is None else read_assignment(self._staging, unit.assignment)
         all_owners = known[index] if index is not None else np.full(len(all_places), known[0], np.int64)
@@ -287,7 +288,9 @@ class ShardReplay:
             own_places, own_times = all_places[mine], all_times[mine]
             before = alive.get(carrier.connection)
             if before is not None:
-                own_places, own_times = np.r_[before.place, own_places], np.r_[before.ts, own_times]
+                # What came in front of all times has the first one.
+                ts_before = int(all_times[0]) if before.ts == UNKNOWN_TS else before.ts
+                own_places, own_times = np.r_[before.place, own_places], np.r_[ts_before, own_times]
             candidates.append(Candidate(carrier.connection, carrier.first, carrier.states, own_places, own_times))
         return published(candidates, owner, place, ts, trust_beat=self._trust_beat)
 

@@ -116,6 +116,7 @@ def stitch(
         if not segments or unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
             segments.append(segment)
+        ts_before = timeline.latest_ts
         alive = tuple(Alive(*found) for found in timeline.alive(_ALIVE_NS))
         place = Place(segment, len(segments) - 1, line_offset, rejects, damages)
         connections, assignment = follow_messages(
@@ -131,6 +132,7 @@ def stitch(
                 assignment=assignment,
                 numbered=receipt.numbered.path,
                 alive=alive,
+                ts_before=ts_before,
             )
             for book in receipt.book.products:
                 book_units.setdefault(sys.intern(book.product), []).append(book_unit)
