@@ -87,7 +87,7 @@ class Intervals:
         states = rows if self._last is None else pa.concat_tables([self._last, rows])
         owners = row_owners if self._last is None else np.r_[self._last_owner, row_owners]
         earlier = int(self._last is not None)
-        if len(closing):
+        if len(closing) and len(states):
             last = np.searchsorted(row_numbers, ended, "right") - 1 + earlier
             following = numbers[closing]
             emitted = (last >= 0) & (ended != (self._begun if self._begun is not None else -1))
