@@ -9,6 +9,9 @@ from etl_ray.coverage import warm as of_coverage
 from etl_ray.progress import Progress
 from etl_ray.scan import warm as of_lines
 
+_LINES = "compiling the scanner: some 20 seconds, once on this machine"
+_LINES_AND_BOOKS = "compiling the scanner and the books: some 30 seconds, once on this machine"
+
 
 def compile_all(*, books: bool, progress: Progress) -> float:
     """Compile the scanner, what follows a recording and, if it has `books`, what replays these; return the seconds.
@@ -17,8 +20,7 @@ def compile_all(*, books: bool, progress: Progress) -> float:
     """
     parts = (of_lines, of_coverage, *((of_books,) if books else ()))
     if not all(part.is_compiled() for part in parts):
-        what = "the scanner and the books" if books else "the scanner"
-        progress.note(f"compiling {what}: some {30 if books else 20} seconds, once on this machine")
+        progress.note(_LINES_AND_BOOKS if books else _LINES)
     started_s = time.monotonic()
     for part in parts:
         part.warm_up()
