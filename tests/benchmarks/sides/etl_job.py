@@ -1,4 +1,4 @@
-"""This job: what `etl-ray run --engine local --channels level2,market_trades,ticker` does."""
+"""This job: what `etl-ray run --engine local --channels level2,market_trades,ticker --no-books` does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from etl_ray.job import ETLJob
 from etl_ray.progress import choose_progress
 from tests.benchmarks.columns import COLUMNS
 
-_OPTIONS = {"engine": "local", "channels": {name: {"enabled": name in COLUMNS} for name in CHANNELS}}
+_CHANNELS: dict[str, dict[str, object]] = {name: {"enabled": name in COLUMNS} for name in CHANNELS}
+_CHANNELS["level2"]["processor_options"] = {"reconstruct_lob": False}  # the other sides rebuild no books
+_OPTIONS = {"engine": "local", "channels": _CHANNELS}
 
 
 def convert(segments: Sequence[str], output: str) -> None:
