@@ -175,13 +175,11 @@ class Timeline:
             for row in self._state[: len(self.connections)]
         ]
 
-    def alive(self, within_ns: int) -> list[tuple[int, int, int]]:
-        """Return number, last place and time of connections that are at most so much older than the latest one."""
+    def alive(self, count: int) -> list[tuple[int, int, int]]:
+        """Return number, last place and time of the connections that sent something last, `count` at most."""
         state = self._state[: len(self.connections)]
-        if not len(state):
-            return []
-        found = np.flatnonzero(state[:, _TS] >= state[:, _TS].max() - within_ns)
-        return [(int(index), int(state[index, _PLACE]), int(state[index, _TS])) for index in found]
+        latest = np.argsort(state[:, _PLACE])[-count:]
+        return [(int(index), int(state[index, _PLACE]), int(state[index, _TS])) for index in np.sort(latest)]
 
     def _grow(self, connections: int) -> None:
         while len(self._state) < connections:

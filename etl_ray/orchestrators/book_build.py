@@ -16,9 +16,9 @@ from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.book_rows import BookRows
 from etl_ray.orchestrators.intervals import Intervals, Ticks
 from etl_ray.orchestrators.receipts import BuiltFile
-from etl_ray.orchestrators.replay import Chunk, ShardReplay, Stream, start_streams
+from etl_ray.orchestrators.replay import CHUNK_MESSAGES, Chunk, ShardReplay, Stream, start_streams
 from etl_ray.tables import Numbers
-from etl_ray.tables.book import BookColumns
+from etl_ray.tables.book import BookColumns, rows_at_once
 from etl_ray.tables.book_checkpoints import BOOK_CHECKPOINTS
 from etl_ray.tables.partitions import partition_path
 from etl_ray.venues.rows import NULL, Bools
@@ -112,8 +112,8 @@ def build_book(shard: BookShard, options: BookBuildOptions, warm: WarmBooks) -> 
         rows.replay_options,
         staging=options.staging,
         trust_beat=options.trust_beat,
-        start_ns=options.start_ns,
-        end_ns=options.end_ns,
+        range_ns=(options.start_ns, options.end_ns),
+        chunk_messages=rows_at_once(CHUNK_MESSAGES, options.columns),
     )
     crossed = _Crossed()
     with (

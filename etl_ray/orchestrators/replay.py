@@ -110,7 +110,10 @@ class Chunk:
 
 
 class ShardReplay:
-    """Replays the stretches of a shard from `books`, its start books by connection."""
+    """Replays the stretches of a shard from its streams by connection.
+
+    Of the messages those from start to before end of `range_ns` are written; a chunk has up to `chunk_messages`.
+    """
 
     def __init__(
         self,
@@ -120,15 +123,16 @@ class ShardReplay:
         *,
         staging: str,
         trust_beat: bool,
-        start_ns: int | None = None,
-        end_ns: int | None = None,
+        range_ns: tuple[int | None, int | None] = (None, None),
+        chunk_messages: int = CHUNK_MESSAGES,
     ) -> None:
         self._shard = shard
         self.streams = streams
         self._options = options
         self._staging = staging
         self._trust_beat = trust_beat
-        self._start_ns, self._end_ns = start_ns, end_ns
+        self._start_ns, self._end_ns = range_ns
+        self._chunk_messages = chunk_messages
         self._clock = NULL if shard.clock is None else shard.clock
         self._fresh = set(streams)
 
@@ -165,7 +169,7 @@ class ShardReplay:
             if stream.previous is None and stream.last >= 0:
                 stream.previous = self._begin(stream.book, _NOTHING, None).states(0, 1)
             replays[connection] = mine, self._begin(stream.book, updates, stream.ladder)
-        for first, last in _bounds(self._parts(messages.ts_server)):
+        for first, last in _bounds(self._parts(messages.ts_server), self._chunk_messages):
             yield self._chunk(messages.take(slice(first, last)), first, last, replays)
         for connection, (_, replay) in replays.items():
             self.streams[connection].book = replay.book()
@@ -309,13 +313,13 @@ def start_streams(shard: BookShard, staging: str) -> dict[int, Stream]:
     return streams
 
 
-def _bounds(parts: Int64s) -> Iterator[tuple[int, int]]:
+def _bounds(parts: Int64s, messages: int) -> Iterator[tuple[int, int]]:
     """Yield where chunks begin and end: at a number of messages, and where one part ends."""
     cuts = np.flatnonzero(parts[1:] != parts[:-1]) + 1
     bounds = [0, *cuts.tolist(), len(parts)]
     for first, last in pairwise(bounds):
-        for begin in range(first, last, CHUNK_MESSAGES):
-            yield begin, min(begin + CHUNK_MESSAGES, last)
+        for begin in range(first, last, messages):
+            yield begin, min(begin + messages, last)
 
 
 def _concatenated(parts: list[BookMessages]) -> BookMessages:

@@ -39,6 +39,7 @@ from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
 from etl_ray.summary import RunSummary
 from etl_ray.tables import TABLES
+from etl_ray.tables.book import rows_at_once
 from etl_ray.venues import VENUES
 from etl_ray.version import __version__
 
@@ -276,7 +277,7 @@ class _Run:
             staging=self._staging,
             output=self._target,
             numbers=self._config.numbers,
-            rows_per_group=min(staging.rows_per_group, BOOK_ROWS_PER_GROUP),
+            rows_per_group=min(staging.rows_per_group, rows_at_once(BOOK_ROWS_PER_GROUP, level2.columns)),
             columns=level2.columns,
             interval_ns=level2.interval_ns,
             skip_empty=level2.skip_empty,

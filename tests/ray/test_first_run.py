@@ -19,7 +19,7 @@ CONFIG = """
 staging: {unit_mb: 0.02, block_mb: 0.01, rows_per_file: 200}
 resources: {memory_mb_per_task: 200}
 """
-LINE = re.compile(r"(normalize|build|compose|books): [\d,]+/[\d,]+ units, .*( s| left|:\d\d| unknown)")
+LINE = re.compile(r"(normalize|build|compose|books|witness): [\d,]+/[\d,]+ units, .*( s| left|:\d\d| unknown)")
 LOGGED = re.compile(r"\t(DEBUG|INFO|WARNING|ERROR) \S+:\d+ -- ")
 
 
@@ -57,7 +57,7 @@ def test_the_bytes_are_those_of_a_run_in_this_process_and_only_our_lines_are_pri
     assert strays_of(place / "output") == []
     stages = [LINE.fullmatch(line) for line in spoken(done).splitlines() if not line.startswith("compiling")]
     assert all(stages), done.stderr
-    assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == ["normalize", "build", "compose", "books"]
+    assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == ["normalize", "build", "compose", "books", "witness"]
 
 
 @pytest.mark.slow
