@@ -57,7 +57,13 @@ def test_the_bytes_are_those_of_a_run_in_this_process_and_only_our_lines_are_pri
     assert strays_of(place / "output") == []
     stages = [LINE.fullmatch(line) for line in spoken(done).splitlines() if not line.startswith("compiling")]
     assert all(stages), done.stderr
-    assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == ["normalize", "build", "compose", "books", "witness"]
+    assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == [
+        "normalize",
+        "build",
+        "compose",
+        "books",
+        "witness",
+    ]
 
 
 @pytest.mark.slow
