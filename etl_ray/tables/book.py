@@ -11,6 +11,7 @@ from etl_ray.tables.lineage import LINEAGE, PRODUCT_ID, SEQUENCE_NUM, TS_CAPTURE
 from etl_ray.tables.schema import NUMBER, SYMBOL, TIME, Column, Table
 
 _VERIFIED = "null unless book_state is verified"
+_WIDTH = 128
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class BookColumns:
     bps: tuple[int, ...] = (5, 10, 25)
     notionals: tuple[int, ...] = (10_000, 100_000)
     ofi_levels: int = 5
+
+
+def rows_at_once(usual: int, columns: BookColumns) -> int:
+    """Return how many rows to hold together: `usual` ones, fewer where more than 128 columns would take more room."""
+    return usual * _WIDTH // max(_WIDTH, len(book_table(columns).columns))
 
 
 def _levels(depth: int) -> tuple[Column, ...]:

@@ -9,6 +9,7 @@ import pytest
 from backports import zstd
 from pyarrow.parquet import ParquetFile
 
+from etl_ray.orchestrators import book_build
 from etl_ray.tables import Numbers
 from tests.orchestrators.jobs import run
 from tests.orchestrators.outputs import OWN, files_of, partitions_of, strays_of, table_files_of
@@ -81,6 +82,20 @@ def test_another_cut_gives_the_same_rows(
         for table in summary.rows
         if table != "book_checkpoints"
     }
+
+
+@pytest.mark.parametrize("emit", ["message", "100ms"])
+def test_chunks_of_books_do_not_show(
+    emit: str, hostile_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level2 = {"channels": {"level2": {"processor_options": {"emit": emit}}}}
+    run(hostile_dir, tmp_path / "whole", **level2)
+    monkeypatch.setattr(book_build, "CHUNK_MESSAGES", 7)
+    run(hostile_dir, tmp_path / "chunks", **level2)
+    whole, found = partitions_of(tmp_path / "whole"), partitions_of(tmp_path / "chunks")
+    assert found.keys() == whole.keys()
+    assert [name for name in whole if not found[name].equals(whole[name], check_metadata=True)] == []
+    assert max(rows.num_rows for name, rows in whole.items() if name.startswith("book/")) > 21
 
 
 def test_rows_per_file_and_per_group_are_kept(sample_dir: Path, output_dir: Path) -> None:
