@@ -16,7 +16,9 @@ from tests.reference.messages import Row
 START = 1_764_165_600_000_000_000  # 2025-11-26T14:00:00Z
 MS = 1_000_000
 NO_FEATURES = BookOptions(depth=2, wanted=None)
-FEATURES = BookOptions(depth=2, wanted=Wanted(imbalance=(1, 2), bps=(100, 200), notionals=(100, 250), ofi_levels=2))
+FEATURES = BookOptions(
+    depth=2, wanted=Wanted(imbalance=(1, 2), bps=(100, 200), notionals=(100, 250, 393, 394), ofi_levels=2)
+)
 
 
 def rows(input_dir: Path, *lines: tuple[int, int, str], options: BookOptions = NO_FEATURES) -> list[Row]:
@@ -154,6 +156,8 @@ def test_features_by_hand(input_dir: Path) -> None:
         "sweep_ask_100": 101.0,
         "sweep_bid_250": float(250 / (1 + Fraction(151, 98))),
         "sweep_ask_250": 101.0,
+        "sweep_bid_393": 98.25,  # all there is
+        "sweep_bid_394": None,
         "ofi": None,
         "ofi_level_0": None,
         "ofi_level_1": None,
@@ -259,7 +263,7 @@ def test_intervals(input_dir: Path) -> None:
         (2, 199, "up BTC b100x6"),
         (3, 420, "up BTC b100x7"),
         (4, 430, "snap BTC b100x1 a101x2"),
-        (5, 400, "up BTC b100x3"),
+        (5, 290, "up BTC b100x3"),  # the clock does not step back
         (6, 500, "snap BTC b1x1"),
         options=options,
     )
