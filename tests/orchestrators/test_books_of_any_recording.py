@@ -190,7 +190,7 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
     options={"emit": "100ms", "depth": 1, "trust_beat": False, "skip_empty": False, "compute_features": True},
     cut={"unit_mb": 0.0003, "block_mb": 0.0001, "rows_per_file": 1, "rows_per_group": 1},
 )
-@settings(max_examples=40, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 def test_books_are_those_of_the_reference_however_they_are_cut(steps: list[Step], options: dict, cut: dict) -> None:
     check(steps, options, cut)
 
@@ -215,20 +215,20 @@ def check_past(steps: list[Step], kept: int, options: Mapping[str, object]) -> N
 
 
 @given(steps=STEPS, kept=st.integers(1, 60), options=OPTIONS)
-@settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_comes_later_changes_a_row(steps: list[Step], kept: int, options: dict) -> None:
     check_past(steps, kept, options)
 
 
 @pytest.mark.slow
 @given(steps=STEPS, kept=st.integers(1, 60), options=OPTIONS)
-@settings(max_examples=600, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_comes_later_changes_any_of_many(steps: list[Step], kept: int, options: dict) -> None:
     check_past(steps, kept, options)
 
 
 @pytest.mark.slow
 @given(steps=STEPS, options=OPTIONS, cut=CUTS)
-@settings(max_examples=1500, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 def test_many_more_of_them(steps: list[Step], options: dict, cut: dict) -> None:
     check(steps, options, cut)
