@@ -9,7 +9,7 @@ import pytest
 from backports import zstd
 from pyarrow.parquet import ParquetFile
 
-from etl_ray.orchestrators import book_build
+from etl_ray.orchestrators import book_build, work
 from etl_ray.tables import Numbers
 from tests.orchestrators.jobs import run
 from tests.orchestrators.outputs import OWN, files_of, partitions_of, strays_of, table_files_of
@@ -167,3 +167,25 @@ def test_nothing_of_ours_that_is_no_table_lies_outside_its_directory(sample_dir:
         "ticker",
         "witness",
     ]
+
+
+def test_deep_books_are_held_in_smaller_pieces(
+    sample_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+    replay, build = book_build.ShardReplay, work.build_book
+
+    def watched_replay(*arguments: object, **options: object) -> object:
+        held.append(options["chunk_messages"])
+        return replay(*arguments, **options)  # type: ignore[arg-type]
+
+    def watched_build(*arguments: object) -> object:
+        held.append(arguments[1].rows_per_group)  # type: ignore[attr-defined]
+        return build(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(book_build, "ShardReplay", watched_replay)
+    monkeypatch.setattr(work, "build_book", watched_build)
+    options = {"depth": 1_000, "compute_features": False}  # 4,016 columns, where 128 are usual
+    run(sample_dir, output_dir, products=["BTC-USD"], channels={"level2": {"processor_options": options}})
+    assert held[:2] == [65_536 * 128 // 4_016, 32_768 * 128 // 4_016]
+    assert set(held) == set(held[:2])
