@@ -27,15 +27,20 @@ class Candidate:
 
 
 def published(
-    candidates: Sequence[Candidate], owner: Int64s, places: Int64s, times: Int64s, *, trust_beat: bool
+    candidates: Sequence[Candidate],
+    owner: Int64s,
+    places: Int64s,
+    times: Int64s,
+    *,
+    brought: Sequence[int],
+    trust_beat: bool,
 ) -> Bools:
     """Tell of each message of a product, on the connection `owner`, whether it is on the published connection then.
 
-    `candidates` are in the order in which they began; `places` and `times` are of the messages.
+    `candidates` are in the order in which they began; `places` and `times` are of the messages. `brought` are the
+    places, ascending, of the first messages with the product on each connection, whether that is a candidate or not.
     """
-    newest = np.full(len(places), -1, np.int64)
-    for candidate in candidates:
-        newest = np.where(candidate.first <= places, np.maximum(newest, candidate.first), newest)
+    newest = np.r_[np.array(brought, np.int64), -1][np.searchsorted(brought, places, "right") - 1]
     best = np.full(len(places), -1, np.int64)
     best_state = np.full(len(places), 127, np.int8)
     for candidate in candidates:

@@ -26,6 +26,7 @@ _ROOM = 4096
 UNKNOWN_TS = 0
 """The time of messages as long as none has told one."""
 _CHANNEL_CODES = 32
+_LATEST_TS = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class Timeline:
         self._day = np.full(1, NULL, np.int64)
         self._told = np.zeros((_ROOM, 7), np.int64)
         self._latest_ts = UNKNOWN_TS
+        self._before = np.empty((0, 2), np.int64)
+        self._earliest_ts = _LATEST_TS
 
     def follow(self, stretch: Stretch, symbols: Sequence[str], ids: Sequence[str]) -> None:
         """Follow the next messages; `ids` names all connections so far."""
@@ -115,6 +118,7 @@ class Timeline:
         # The last product stands for none: -1.
         seen = np.zeros((len(ids) - base, _CHANNEL_CODES, len(symbols) + 1), np.bool_)
         stretch = replace(stretch, ts=self._filled(stretch.ts))
+        self._earliest_ts = min(self._earliest_ts, int(stretch.ts.min()))
         columns = (
             *(read_only(stretch.number), read_only(stretch.connection), read_only(stretch.channel)),
             *(read_only(stretch.product), read_only(stretch.counter), read_only(stretch.ts)),
@@ -175,11 +179,21 @@ class Timeline:
             for row in self._state[: len(self.connections)]
         ]
 
+    def begin_unit(self) -> None:
+        """Remember which connections there are in front of the messages that follow, for `alive`."""
+        self._before = self._state[: len(self.connections), [_PLACE, _TS]]
+        self._earliest_ts = _LATEST_TS
+
     def alive(self, count: int) -> list[tuple[int, int, int]]:
-        """Return number, last place and time of the connections that sent something last, `count` at most."""
-        state = self._state[: len(self.connections)]
-        latest = np.argsort(state[:, _PLACE])[-count:]
-        return [(int(index), int(state[index, _PLACE]), int(state[index, _TS])) for index in np.sort(latest)]
+        """Return number, last place and time of connections before the unit that its messages may still find alive.
+
+        Of those that are not silent for too long at its earliest time, the `count` latest are looked at.
+        """
+        there = np.flatnonzero(
+            (self._before[:, 1] >= self._earliest_ts - SILENCE_NS) | (self._before[:, 1] == UNKNOWN_TS)
+        )
+        latest = there[np.argsort(self._before[there, 0])[-count:]]
+        return [(int(index), *self._before[index].tolist()) for index in np.sort(latest)]
 
     def _grow(self, connections: int) -> None:
         while len(self._state) < connections:

@@ -147,14 +147,12 @@ def _tables(
             for found in intervals.add(table, _ticks(chunk)):
                 yield _in_range(found.select(rows.table.names), options)
     warm.keep(shard, options.staging, replay.streams)
-    if intervals is None or not intervals.owes:
+    if intervals is None:
         return
-    # The interval in progress ends in what follows; what begins there is told by the next shard.
-    for chunk in replay.chunks(shard.ahead):
-        ended = list(intervals.add(_published(rows, chunk, None), _ticks(chunk), only_open=True))
-        yield from (_in_range(found.select(rows.table.names), options) for found in ended)
-        if ended:
-            return
+    following = replay.chunks(shard.ahead)
+    while intervals.owes and (ahead := next(following, None)) is not None:
+        for found in intervals.add(_published(rows, ahead, None), _ticks(ahead), ahead=True):
+            yield _in_range(found.select(rows.table.names), options)
 
 
 def _intervals(shard: BookShard, options: BookBuildOptions) -> Intervals | None:

@@ -57,7 +57,8 @@ class Carrier:
 class BookPlan:
     """A product's units and carriers in arrival order; `index` counts the products of the run.
 
-    Its integers are prices * 10**price_scale and quantities * 10**quantity_scale.
+    `brought` are the places of the carriers' first messages with the product, ascending. Its integers are
+    prices * 10**price_scale and quantities * 10**quantity_scale.
     """
 
     product: str
@@ -66,6 +67,7 @@ class BookPlan:
     quantity_scale: int
     units: tuple[BookUnit, ...]
     carriers: tuple[Carrier, ...]
+    brought: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class BookShard:
     """Stretches to replay from `starts`, which are batches of the file `starts_path`.
 
     `clock` is the product's latest in front of the shard (None: there was no message); `dates` are the days of its rows
-    (since 1970). Intervals that begin in the shard may end in the stretches `ahead`.
+    (since 1970). Intervals that begin in the shard may end in the stretches `ahead`. `carriers` and `brought` are
+    those of the plan that matter here.
     """
 
     product: str
@@ -105,6 +108,7 @@ class BookShard:
     stretches: tuple[Stretch, ...]
     ahead: tuple[Stretch, ...]
     carriers: tuple[Carrier, ...]
+    brought: tuple[int, ...]
     starts_path: str
     starts: tuple[StartBook, ...]
     clock: int | None

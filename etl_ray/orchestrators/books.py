@@ -64,6 +64,7 @@ def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int)
                 "found both very large ones and very fine ones; its rows are in level2"
             )
             continue
+        carriers = _carriers(stitched.timeline, product, l2_channel)
         plans.append(
             BookPlan(
                 product=product,
@@ -71,7 +72,8 @@ def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int)
                 price_scale=known.price_scale,
                 quantity_scale=known.quantity_scale,
                 units=tuple(units),
-                carriers=_carriers(stitched.timeline, product, l2_channel),
+                carriers=carriers,
+                brought=tuple(sorted(carrier.first for carrier in carriers)),
             )
         )
     return BookPlans(tuple(plans), tuple(refused))

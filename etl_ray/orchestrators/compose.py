@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from etl_ray.coverage import places
 from etl_ray.orchestrators.book_plans import BookPlan, BookShard, BookUnit, ComposedBook, StartBook, Stretch
 from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.numbered import read_assignment
+from etl_ray.orchestrators.publication import Publication
 from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, BookIndex, StagedStretch, book_paths
 from etl_ray.venues.rows import NULL, Int64s
 
@@ -26,6 +28,7 @@ class ComposeOptions:
     staging: str
     operations_per_shard: int
     interval_ns: int
+    trust_beat: bool
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,21 @@ class _Shard:
     dates: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Clocked:
+    """A stretch, the product's clock behind it, and whether a message of it is on the published connection."""
+
+    stretch: Stretch
+    clock: int
+    is_published: bool
+
+
 def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
     """Cut a product's stretches into shards and write the books in front of these."""
     path = f"book/starts/{plan.index:06d}.arrow"
     books: dict[int, _Book] = {}
     shards: list[_Shard] = []
-    clocks: list[tuple[Stretch, int]] = []
+    clocked: list[_Clocked] = []
     clock: int | None = None
     last_place = {carrier.connection: carrier.last for carrier in plan.carriers}
     with ExitStack() as stack:
@@ -88,8 +100,10 @@ def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
                 for effect in _effects(plan, unit, staged, options.staging):
                     _apply(books, effect)
                     clock = effect.clock if clock is None else max(clock, effect.clock)
-                clocks.append((stretch, NULL if clock is None else clock))
-    return ComposedBook(plan.product, tuple(_finished(plan, path, shards, clocks, options.interval_ns)))
+                if options.interval_ns:
+                    is_published = _is_published(plan, unit, staged, options)
+                    clocked.append(_Clocked(stretch, NULL if clock is None else clock, is_published))
+    return ComposedBook(plan.product, tuple(_finished(plan, path, shards, clocked, options.interval_ns)))
 
 
 def _begins_shard(shards: list[_Shard], staged: StagedStretch, limit: int) -> bool:
@@ -108,12 +122,12 @@ def _apply(books: dict[int, _Book], effect: _Effect) -> None:
 
 
 def _finished(
-    plan: BookPlan, path: str, shards: list[_Shard], clocks: list[tuple[Stretch, int]], interval_ns: int
+    plan: BookPlan, path: str, shards: list[_Shard], clocked: list[_Clocked], interval_ns: int
 ) -> Iterator[BookShard]:
     position = 0
     for number, shard in enumerate(shards):
         position += len(shard.stretches)
-        ahead = _ahead(clocks, position, interval_ns)
+        ahead = _ahead(clocked, position, interval_ns)
         used = sorted({stretch.unit for stretch in (*shard.stretches, *ahead)})
         index = {unit: k for k, unit in enumerate(used)}
         units = tuple(plan.units[unit] for unit in used)
@@ -134,23 +148,41 @@ def _finished(
             stretches=tuple(Stretch(index[item.unit], item.staged) for item in shard.stretches),
             ahead=tuple(Stretch(index[item.unit], item.staged) for item in ahead),
             carriers=carriers,
+            brought=plan.brought[max(0, bisect_right(plan.brought, first) - 1) : bisect_left(plan.brought, last)],
             starts_path=path,
             starts=shard.starts,
             clock=shard.clock,
         )
 
 
-def _ahead(clocks: list[tuple[Stretch, int]], position: int, interval_ns: int) -> list[Stretch]:
-    """Return the stretches behind a shard that are needed to see the end of the interval in which it ends."""
+def _ahead(clocked: list[_Clocked], position: int, interval_ns: int) -> list[Stretch]:
+    """Return the stretches behind a shard that a row of it may need.
+
+    They reach to the end of the interval in which the shard ends, and to the next published message.
+    """
     if not interval_ns:
         return []
     found = []
-    current = clocks[position - 1][1] // interval_ns
-    for stretch, clock in clocks[position:]:
-        found.append(stretch)
-        if clock // interval_ns > current:
+    current = clocked[position - 1].clock // interval_ns
+    is_published = False
+    for item in clocked[position:]:
+        found.append(item.stretch)
+        is_published |= item.is_published
+        if is_published and item.clock // interval_ns > current:
             break
     return found
+
+
+def _is_published(plan: BookPlan, unit: BookUnit, staged: StagedStretch, options: ComposeOptions) -> bool:
+    """Say whether some message of a stretch is on the published connection."""
+    publication = Publication(plan.carriers, plan.brought, options.staging, options.trust_beat)
+    if publication.is_certain(unit, _place(unit, staged.last_line)):
+        return True
+    messages = read_batches(options.staging, book_paths(unit.name)[1], staged.batches, MESSAGES)
+    index, line, ts = (messages.column(name).to_numpy() for name in ("message_index", "line", "ts_server"))
+    owner = connections_of(unit, index, options.staging)
+    place = line + places.place(unit.segment, unit.line_offset)
+    return bool(publication.of(unit, owner=owner, place=place, ts=ts).any())
 
 
 def _stretches(plan: BookPlan, unit: BookUnit, staging: str) -> tuple[StagedStretch, ...]:

@@ -40,9 +40,11 @@ class _Open:
 class Intervals:
     """Cuts rows of messages into intervals of `interval_ns`, aligned to the epoch.
 
-    `begun` is the interval in progress in front of the first message, of which somebody else tells (None: there is
-    none). `silent` are spans (from, to, ns) by connection: an empty interval within one gives no row. `flows` are the
-    columns that are summed.
+    They are the messages of a shard and then, `ahead`, of what follows. A row belongs to the shard in which its
+    interval began or, where the interval is empty, to that which has the state that it repeats. `begun` is the interval
+    in progress in front of the first message, of which therefore somebody else tells (None: there is none). `silent`
+    are spans (from, to, ns) by connection: an empty interval within one gives no row. `flows` are the columns that are
+    summed.
     """
 
     def __init__(
@@ -62,20 +64,24 @@ class Intervals:
         self._open: _Open | None = None if begun is None else self._opened(begun)
         self._last: pa.Table | None = None
         self._last_owner = -1
+        self._is_last_own = False
+        self._left: int | None = None
 
     @property
     def owes(self) -> bool:
-        """Whether the interval in progress began here, so that its end has to be seen."""
-        return self._open is not None and self._open.number != self._begun
+        """Whether what follows has to be seen: the end of the interval that began here, or of the state from here."""
+        if self._open is None:
+            return False
+        left = self._open.number if self._left is None else self._left
+        return self._is_last_own or left == self._open.number != self._begun
 
-    def add(self, rows: pa.Table, ticks: Ticks, *, only_open: bool = False) -> Iterator[pa.Table]:
-        """Take the next messages, of which `rows` are those published; yield the rows of the intervals that end.
-
-        `only_open`: of that alone which was in progress before.
-        """
+    def add(self, rows: pa.Table, ticks: Ticks, *, ahead: bool = False) -> Iterator[pa.Table]:
+        """Take the next messages, of which `rows` are those published; yield the rows of the intervals that end."""
         numbers = ticks.clock // self._interval_ns
         if self._open is None:
             self._open = self._opened(int(numbers[0]))
+        if ahead and self._left is None:
+            self._left = self._open.number
         before = np.r_[self._open.number, numbers[:-1]]
         closing = np.flatnonzero(numbers > before)
         ended = np.r_[self._open.number, numbers[closing[:-1]]] if len(closing) else np.empty(0, np.int64)
@@ -91,13 +97,16 @@ class Intervals:
             last = np.searchsorted(row_numbers, ended, "right") - 1 + earlier
             following = numbers[closing]
             emitted = (last >= 0) & (ended != (self._begun if self._begun is not None else -1))
-            emitted[1:] &= not only_open
+            if ahead:
+                repeats_own = (counts[: len(ended)] == 0) & (last < earlier) & self._is_last_own
+                emitted &= repeats_own | ((ended == self._left) & (counts[: len(ended)] > 0))
             yield from self._rows_of(
                 states, owners, ticks, (ended, following, closing, last, counts, unverified, known, sums), emitted
             )
         self._open = _Open(int(numbers[-1]), int(counts[-1]), int(unverified[-1]), known[-1].copy(), sums[-1].copy())
         if len(states):
             self._last, self._last_owner = states.slice(len(states) - 1), int(owners[-1])
+            self._is_last_own = not ahead or (self._is_last_own and not len(rows))
 
     def _opened(self, number: int) -> _Open:
         width = len(self._flows)

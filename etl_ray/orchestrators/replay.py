@@ -10,12 +10,10 @@ import numpy as np
 
 from etl_ray.book import Ladder, NetDelta, Replay, ReplayOptions, States, Updates
 from etl_ray.coverage import places
-from etl_ray.coverage.publish import Candidate, published
 from etl_ray.coverage.states import BookStates
-from etl_ray.coverage.timeline import UNKNOWN_TS, filled
 from etl_ray.orchestrators.book_plans import BookShard, Stretch
 from etl_ray.orchestrators.compose import connections_of, read_batches, read_operations
-from etl_ray.orchestrators.numbered import read_assignment, read_messages
+from etl_ray.orchestrators.publication import Publication
 from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, book_paths
 from etl_ray.venues.rows import NS_PER_DAY, NULL, Bools, Int8s, Int64s
 
@@ -130,6 +128,7 @@ class ShardReplay:
         self.streams = streams
         self._options = options
         self._staging = staging
+        self._publication = Publication(shard.carriers, shard.brought, staging, trust_beat)
         self._trust_beat = trust_beat
         self._start_ns, self._end_ns = range_ns
         self._chunk_messages = chunk_messages
@@ -267,36 +266,10 @@ class ShardReplay:
             n_updates=columns["n_updates"],
             is_snapshot=columns["is_snapshot"],
             clock=columns["ts_server"],
-            published=self._published(stretch, owner, place, columns["ts_server"]),
+            published=self._publication.of(unit, owner=owner, place=place, ts=columns["ts_server"]),
         )
         operations = read_operations(self._staging, unit, stretch.staged, *scales)
         return messages, columns["operations"].astype(np.int64), operations
-
-    def _published(self, stretch: Stretch, owner: Int64s, place: Int64s, ts: Int64s) -> Bools:
-        """Tell which messages of a stretch are on the published connection."""
-        unit = self._shard.units[stretch.unit]
-        near = {*unit.connections, *(alive.connection for alive in unit.alive)}
-        carriers = [item for item in self._shard.carriers if item.connection in near and item.first <= place[-1]]
-        if len(carriers) == 1:
-            return np.ones(len(place), np.bool_)
-        table = read_messages(self._staging, unit.numbered)
-        all_places = table.column("line").to_numpy() + places.place(unit.segment, unit.line_offset)
-        all_times = filled(table.column("ts_server").to_numpy(), unit.ts_before)
-        known = np.array(unit.connections, np.int64)
-        index = None if unit.assignment is None else read_assignment(self._staging, unit.assignment)
-        all_owners = known[index] if index is not None else np.full(len(all_places), known[0], np.int64)
-        alive = {item.connection: item for item in unit.alive}
-        candidates = []
-        for carrier in carriers:
-            mine = all_owners == carrier.connection
-            own_places, own_times = all_places[mine], all_times[mine]
-            before = alive.get(carrier.connection)
-            if before is not None:
-                # What came in front of all times has the first one.
-                ts_before = int(all_times[0]) if before.ts == UNKNOWN_TS else before.ts
-                own_places, own_times = np.r_[before.place, own_places], np.r_[ts_before, own_times]
-            candidates.append(Candidate(carrier.connection, carrier.first, carrier.states, own_places, own_times))
-        return published(candidates, owner, place, ts, trust_beat=self._trust_beat)
 
 
 def start_streams(shard: BookShard, staging: str) -> dict[int, Stream]:

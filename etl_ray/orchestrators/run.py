@@ -263,7 +263,10 @@ class _Run:
             return ()
         level2, staging = self._config.level2, self._config.staging
         compose_options = ComposeOptions(
-            staging=self._staging, operations_per_shard=staging.rows_per_file, interval_ns=level2.interval_ns
+            staging=self._staging,
+            operations_per_shard=staging.rows_per_file,
+            interval_ns=level2.interval_ns,
+            trust_beat=level2.trust_beat,
         )
         self._progress.stage("compose", 0, len(plans.plans))
         shards: list[BookShard] = []

@@ -17,7 +17,7 @@ from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker
 from etl_ray.tables.partitions import partition_path
 
-_MAX_ALIVE = 64
+_MAX_ALIVE = 1024
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def stitch(
             segment, line_offset = unit.segment.identity, 0
             segments.append(segment)
         ts_before = timeline.latest_ts
-        alive = tuple(Alive(*found) for found in timeline.alive(_MAX_ALIVE))
+        timeline.begin_unit()
         place = Place(segment, len(segments) - 1, line_offset, rejects, damages)
         connections, assignment = follow_messages(
             staging, unit, receipt, tracker=tracker, timeline=timeline, place=place
@@ -131,7 +131,7 @@ def stitch(
                 connections=connections,
                 assignment=assignment,
                 numbered=receipt.numbered.path,
-                alive=alive,
+                alive=tuple(Alive(*found) for found in timeline.alive(_MAX_ALIVE)),
                 ts_before=ts_before,
             )
             for book in receipt.book.products:

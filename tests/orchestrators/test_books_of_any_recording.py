@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -138,17 +138,8 @@ def _equal(value: object, true: object) -> bool:
     return value == true
 
 
-def carried_once(steps: list[Step], options: Mapping[str, object]) -> list[Step]:
-    """Leave one connection at a time where there are intervals.
-
-    At the edges of shards they do not know what another connection has published before.
-    """
-    return steps if options["emit"] == "message" else [replace(step, connection=0) for step in steps]
-
-
 def check(steps: list[Step], options: Mapping[str, object], cut: Mapping[str, object]) -> None:
     """Hold a recording to the reference, and another cut of it to the first."""
-    steps = carried_once(steps, options)
     with tempfile.TemporaryDirectory() as place:
         input_dir = Path(place) / "input"
         input_dir.mkdir()
@@ -198,7 +189,7 @@ def test_books_are_those_of_the_reference_however_they_are_cut(steps: list[Step]
 def check_past(steps: list[Step], kept: int, options: Mapping[str, object]) -> None:
     """Hold the rows of a recording's beginning to those of all of it: what comes later must not change them."""
     # Of garbage a beginning may have too much.
-    steps = [step for step in carried_once(steps, options) if step.kind != "garbage"]
+    steps = [step for step in steps if step.kind != "garbage"]
     found = []
     for beginning in (steps, steps[:kept]):
         with tempfile.TemporaryDirectory() as place:

@@ -52,7 +52,7 @@ class Book:
     began: int
     """Position of the connection's first message."""
     first: Heard
-    """First message of the product."""
+    """First message of the product, which may change nothing."""
     bids: Side = field(default_factory=Side)
     asks: Side = field(default_factory=Side)
     snapshot_at: int | None = None
@@ -200,6 +200,10 @@ class _Books:
         rows = []
         for heard in self._recording.messages:
             self._latest[heard.connection] = heard
+            for channel, product_id in heard.carries():
+                if channel == "level2" and heard.connection not in self._books[product_id]:
+                    began = self._began[heard.connection]
+                    self._books[product_id][heard.connection] = Book(heard.connection, began, heard)
             events: dict[str, list[BookEvent]] = defaultdict(list)
             for event in heard.message.book_events:
                 if event.levels or event.is_snapshot:
@@ -210,8 +214,6 @@ class _Books:
 
     def _apply(self, heard: Heard, product_id: str, events: list[BookEvent]) -> BookRow:
         books = self._books[product_id]
-        if heard.connection not in books:
-            books[heard.connection] = Book(heard.connection, self._began[heard.connection], heard)
         book = books[heard.connection]
         is_snapshot = any(event.is_snapshot for event in events)
         for event in events:
