@@ -12,6 +12,8 @@ endif
 
 PIP := -m pip -qq --disable-pip-version-check --no-input
 BENCH_DIR := bench-results
+# As many processes as there are cores; tests/conftest.py says which tests keep together.
+PYTEST := -m pytest --numprocesses=auto --maxprocesses=8
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test test-slow check format bench constraints clean
@@ -29,11 +31,11 @@ demo: $(VENV)/.installed ## make sample segments, run the job on them, show the 
 
 test: $(VENV)/.installed-dev ## run the tests (under 10 minutes)
 	@echo "==> running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python $(PYTEST)
 
 test-slow: $(VENV)/.installed-dev ## run the tests that start clusters or take minutes (under 45 minutes)
 	@echo "==> running the slow tests"
-	@$(BIN)/python -m pytest -m slow --timeout=1800
+	@$(BIN)/python $(PYTEST) -m slow --timeout=1800
 
 check: $(VENV)/.installed-dev ## format, lint, types, import contracts, tests: what CI runs
 	@echo "==> checking the format"
@@ -45,7 +47,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, import contracts, tests: w
 	@echo "==> checking the import contracts"
 	@$(BIN)/lint-imports --no-logo
 	@echo "==> running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python $(PYTEST)
 
 format: $(VENV)/.installed-dev ## format the code and repair what the linter can
 	@echo "==> formatting"

@@ -6,8 +6,26 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _REPOSITORY = Path(__file__).parents[1]
+_WITH_CLUSTERS = ("tests/ray/", "tests/test_readme.py")
+
+
+class Scheduling(LoadScopeScheduling):
+    """Gives tests to worker processes one by one, but together what shares a costly fixture or starts clusters."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(_WITH_CLUSTERS):
+            return "clusters"
+        return nodeid.rpartition("::")[0] if "::TestRealFlow::" in nodeid else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Say which tests run where."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
