@@ -14,20 +14,30 @@ from etl_ray.tables.lineage import (
     TS_SERVER,
     date_column,
 )
-from etl_ray.tables.schema import NUMBER, Column, Table
+from etl_ray.tables.schema import NUMBER, TIME, Column, Table
 
 
 def _figure(name: str, meaning: str, unit: str) -> Column:
     return Column(name, NUMBER, f"{meaning}; null where the venue sends none", unit, True)
 
 
+_NULL = "null where either is null, and where it needs more digits than decimal128(38, 18) has"
+_LATENCY = "may be negative, for clocks differ, and is never clipped"
+
 TICKER = Table(
     name="ticker",
-    version=1,
+    version=2,
     meaning="Tickers of the channels ticker (on every match) and ticker_batch (every five seconds).",
     columns=(
         PRODUCT_ID,
         date_column("ts_server"),
+        Column(
+            "ts_event",
+            TIME,
+            "the venue's time of the ticker; null where it sends none, as on Advanced Trade",
+            "ns UTC",
+            True,
+        ),
         TS_SERVER,
         TS_CAPTURE,
         SEQUENCE_NUM,
@@ -43,6 +53,30 @@ TICKER = Table(
         _figure("best_bid_quantity", "quantity at the best bid", "base"),
         _figure("best_ask", "best ask", "quote"),
         _figure("best_ask_quantity", "quantity at the best ask", "base"),
+        Column("mid_price", NUMBER, f"(best_bid + best_ask) / 2; {_NULL}", "quote", True),
+        Column("spread", NUMBER, f"best_ask - best_bid; {_NULL}", "quote", True),
+        Column(
+            "spread_bps",
+            pa.float64(),
+            "10,000 (best_ask - best_bid) / ((best_bid + best_ask) / 2); null where either is null, or both are 0",
+            "basis points",
+            True,
+        ),
+        Column("range_24h", NUMBER, f"high_24h - low_24h; {_NULL}", "quote", True),
+        Column(
+            "latency_venue_ns",
+            pa.int64(),
+            f"ts_server - ts_event: from the venue's event to sending; {_LATENCY}; null where ts_event is null",
+            "ns",
+            True,
+        ),
+        Column(
+            "latency_capture_ns",
+            pa.int64(),
+            f"ts_capture - ts_server: from sending to the collector; {_LATENCY}; null where ts_capture is null",
+            "ns",
+            True,
+        ),
         IS_SNAPSHOT,
         *LINEAGE,
     ),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from etl_ray.venues.rows import Bools, Rows, dates, dictionary, timestamps
+from etl_ray.venues.exact import Pair
+from etl_ray.venues.rows import Bools, Rows, dates, dictionary, passed, timestamps
 from etl_ray.venues.shapes import Field, Kind, Shape, Venue
 
 EVENT_TYPES = ("snapshot", "update")
@@ -79,6 +80,8 @@ TICKER = Shape(
         _figure("best_ask"),
         _figure("best_bid_quantity"),
         _figure("best_ask_quantity"),
+        # Advanced Trade sends none; the tickers of the venue's other feed have it.
+        Field("time", Kind.TIME, nullable=True),
     ),
 )
 CANDLES = Shape(
@@ -163,11 +166,19 @@ def ticker(rows: Rows) -> dict[str, pa.Array]:
     figures |= {"low_52w": "low_52_w", "high_52w": "high_52_w", "price_percent_chg_24h": "price_percent_chg_24_h"}
     figures |= {name: name for name in ("price", "best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity")}
     batch = COINBASE.channels.index("ticker_batch")
+    quote = Pair(rows.arrow("best_ask"), rows.arrow("best_bid"))
     return {
         **rows.common(),
         **_product_and_date(rows, "product_id", rows.messages.ts_server[rows.message]),
+        "ts_event": rows.time("time"),
         "is_batch": pa.array(rows.messages.channel[rows.message] == batch),
         **{name: rows.arrow(key) for name, key in figures.items()},
+        "mid_price": quote.mean(),
+        "spread": quote.difference(),
+        "spread_bps": quote.difference_bps(),
+        "range_24h": Pair(rows.arrow("high_24_h"), rows.arrow("low_24_h")).difference(),
+        "latency_venue_ns": passed(rows.ints("time"), rows.messages.ts_server[rows.message]),
+        "latency_capture_ns": passed(rows.messages.ts_server[rows.message], rows.messages.ts_capture[rows.message]),
         "is_snapshot": _is_snapshot(rows),
     }
 

@@ -137,6 +137,12 @@ def timestamps(values: Int64s) -> pa.Array:
     return array.view(TIME)
 
 
+def passed(since: Int64s, until: Int64s) -> pa.Array:
+    """Return how long it is from one time to another, as int64 ns; null where either is NULL."""
+    null = (since == NULL) | (until == NULL)
+    return pa.array(np.where(null, 0, until) - np.where(null, 0, since), mask=null)
+
+
 def dictionary(codes: Int32s, words: tuple[str, ...]) -> pa.Array:
     """Return `codes` as dictionary<int32, string> of `words`, null where the code is -1."""
     mask = codes < 0

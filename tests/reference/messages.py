@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from tests.reference.strict_json import Json, NotJsonError, load
+from tests.reference.ticker import ticker_figures
 from tests.reference.values import (
     NS_PER_SECOND,
     InvalidError,
@@ -58,7 +59,7 @@ _TICKER_NUMBERS = {
     "best_ask_quantity": "best_ask_quantity",
 }
 _TICKER_CHANGE = "price_percent_chg_24_h"
-_TICKER_KEYS = frozenset({"type", "product_id", "price", _TICKER_CHANGE, *_TICKER_NUMBERS})
+_TICKER_KEYS = frozenset({"type", "product_id", "price", "time", _TICKER_CHANGE, *_TICKER_NUMBERS})
 _STATUS_STRINGS = ("product_type", "base_currency", "quote_currency", "display_name", "status", "status_message")
 _STATUS_NUMBERS = ("base_increment", "quote_increment", "min_market_funds")
 _STATUS_KEYS = frozenset({"id", *_STATUS_STRINGS, *_STATUS_NUMBERS})
@@ -132,8 +133,15 @@ def read_message(line: bytes, *, decimal: bool) -> Message:
     except InvalidError as fault:
         raise fault.inside("data") if is_envelope else fault from None
     message.ts_capture = ts_capture
+    if channel in ("ticker", "ticker_batch"):
+        for row in message.rows:
+            row["latency_capture_ns"] = _passed(message.ts_server, ts_capture)
     message.unknown_keys = reader.unknown_keys
     return message
+
+
+def _passed(since: object, until: object) -> int | None:
+    return until - since if isinstance(since, int) and isinstance(until, int) else None
 
 
 def _number_if_valid(source: Object) -> int | None:
@@ -184,6 +192,7 @@ class _Reader:
         for row in message.rows:
             if channel in ("ticker", "ticker_batch"):
                 row["is_batch"] = channel == "ticker_batch"
+                row["latency_venue_ns"] = _passed(row["ts_event"], message.ts_server)
             if channel not in ("market_trades", "candles"):
                 row["date"] = utc_date(message.ts_server or 0)
         if channel == "l2_data":
@@ -253,7 +262,8 @@ class _Reader:
         for key, column in _TICKER_NUMBERS.items():
             row[column] = self._nullable_number(source, key)
         row["price_percent_chg_24h"] = self._nullable_number(source, _TICKER_CHANGE, signed=True)
-        return row
+        row["ts_event"] = read_nullable_time(source, "time")
+        return row | ticker_figures(row)
 
     def _candles(self, event: Object) -> tuple[list[Row], list[str]]:
         return self._typed(event, "candles", self._candle)

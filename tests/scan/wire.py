@@ -125,6 +125,7 @@ _TRADES: tuple[JsonObject, ...] = (
 _TICKERS: tuple[JsonObject, ...] = (
     message("ticker", event("snapshot", tickers=[TICKER])),
     message("ticker", event("update", tickers=[TICKER | {"best_bid": "", "best_ask": None}, _BATCH])),
+    message("ticker", event("update", tickers=[TICKER | {"time": EVENT}, _BATCH | {"time": "1970-01-01T00:00:00Z"}])),
     message(
         "ticker_batch",
         event("update", tickers=[_BATCH | {"product_id": "SOL-USD", "price_percent_chg_24_h": "-0"}, _BATCH]),

@@ -13,7 +13,20 @@ from etl_ray.tables import TABLES, Numbers
 from etl_ray.venues import Venue
 from etl_ray.venues.coinbase import CANDLE_NS, COINBASE
 from tests.scan.outcome import parse, strict_only
-from tests.scan.wire import CANDLE, STATUS, TICKER, JsonObject, book, event, level, message, trade, without, write
+from tests.scan.wire import (
+    CANDLE,
+    STATUS,
+    TICKER,
+    JsonObject,
+    Style,
+    book,
+    event,
+    level,
+    message,
+    trade,
+    without,
+    write,
+)
 
 Row = dict[str, object]
 BY_STAGE = {"connection_id", "segment"}
@@ -236,21 +249,52 @@ FIGURES: Row = {
     "best_bid_quantity": 0.46908,
     "best_ask": 1866.82,
     "best_ask_quantity": 1.1,
+    "mid_price": 1866.81,
+    "spread": 0.02,
+    "spread_bps": 200 / 1866.81,
+    "range_24h": 66.21,
 }
+QUOTE = ("best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity", "mid_price", "spread", "spread_bps")
 NO_FIGURES: Row = dict.fromkeys(FIGURES.keys() - {"price"})
+NO_TIMES: Row = dict.fromkeys(("ts_event", "latency_venue_ns", "latency_capture_ns"))
 
 
 @both_parsers
 def test_ticker(venue: Venue) -> None:
-    row = common() | FIGURES | {"product_id": "ETH-USD", "is_batch": False, "is_snapshot": True}
+    row = common() | FIGURES | NO_TIMES | {"product_id": "ETH-USD", "is_batch": False, "is_snapshot": True}
     assert rows("ticker", venue, message("ticker", event("snapshot", tickers=[TICKER]))) == [row]
+
+
+@both_parsers
+def test_ticker_with_times(venue: Venue) -> None:
+    ticker = TICKER | {"time": "2025-11-26T14:00:00.223456790Z"}
+    line = write(message("ticker", event("snapshot", tickers=[ticker])), Style(envelope=True))
+    times = {"ts_capture": SERVER_NS - 333, "ts_event": SERVER_NS + 100_000_001}
+    latencies = {"latency_venue_ns": -100_000_001, "latency_capture_ns": -333}
+    row = common() | FIGURES | times | latencies | {"product_id": "ETH-USD", "is_batch": False, "is_snapshot": True}
+    found = rows("ticker", venue, line.replace(b"14:00:00.123456+00:00", b"14:00:00.123456456+00:00"))
+    assert found == [row]
+
+
+@both_parsers
+def test_ticker_in_decimals(venue: Venue) -> None:
+    wide = {"best_bid": "0.000000000000000001", "best_ask": "0.000000000000000002", "high_24_h": "99999999999999999999"}
+    least = {"best_bid": "0", "best_ask": "0.000000000000000002"}
+    tickers = [TICKER, TICKER | wide, TICKER | least]
+    found = rows("ticker", venue, message("ticker", event("snapshot", tickers=tickers)), numbers="decimal")
+    figures = [[row[name] for name in ("mid_price", "spread", "spread_bps", "range_24h")] for row in found]
+    assert figures == [
+        [Decimal("1866.81"), Decimal("0.02"), 200 / 1866.81, Decimal("66.21")],
+        [None, Decimal("1E-18"), 20_000 / 3, Decimal("99999999999999998163.71")],
+        [Decimal("1E-18"), Decimal("2E-18"), 20_000.0, Decimal("66.21")],
+    ]
 
 
 @both_parsers
 def test_ticker_batch_has_no_best_prices(venue: Venue) -> None:
     batch = without(TICKER, "best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity")
-    row = common() | FIGURES | {"product_id": "ETH-USD", "is_batch": True, "is_snapshot": False}
-    row |= dict.fromkeys(("best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity"))
+    row = common() | FIGURES | NO_TIMES | {"product_id": "ETH-USD", "is_batch": True, "is_snapshot": False}
+    row |= dict.fromkeys(QUOTE)
     assert rows("ticker", venue, message("ticker_batch", event("update", tickers=[batch]))) == [row]
 
 
@@ -274,11 +318,11 @@ def test_ticker_figures_that_are_absent_are_null_and_zero_is_not(venue: Venue, a
             ),
         ),
     )
-    known = common() | {"product_id": "X", "price": 0.0, "is_batch": False, "is_snapshot": False}
+    known = common() | NO_TIMES | {"product_id": "X", "price": 0.0, "is_batch": False, "is_snapshot": False}
     assert found == [
         known | NO_FIGURES,
         known | NO_FIGURES | {"row_index": 1},
-        known | dict.fromkeys(NO_FIGURES, 0.0) | {"row_index": 2},
+        known | dict.fromkeys(NO_FIGURES, 0.0) | {"row_index": 2, "spread_bps": None},
     ]
     assert str(found[2]["price_percent_chg_24h"]) == "0.0"
 
