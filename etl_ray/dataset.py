@@ -15,7 +15,7 @@ from etl_ray.readers.blocks import Block, read_blocks
 from etl_ray.readers.segments import Unit, find_segments
 from etl_ray.scan import LineParser
 from etl_ray.scan.outcomes import constant
-from etl_ray.tables import TABLES, Numbers
+from etl_ray.tables import DELIVERED, Numbers
 from etl_ray.venues import VENUES
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ MAX_LINE_BYTES = 16_000_000
 
 
 def dataset_schema(channel: str, numbers: Numbers = "float64") -> pa.Schema:
-    """Return the schema of `read_dataset`: the table's, without `connection_id`, which only a whole run knows."""
-    schema = TABLES[channel].schema(numbers)
+    """Return the schema of `read_dataset`: the table's, without what only a whole run knows, as `connection_id`."""
+    schema = DELIVERED[channel].schema(numbers)
     return schema.remove(schema.get_field_index("connection_id"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
@@ -63,10 +63,16 @@ def tiles(streams: Sequence[Stream], start: Edge, end: Edge, *, trust_beat: bool
     return merged
 
 
-def with_crossed(found: Iterable[Tile], crossed: Sequence[tuple[Edge, Edge]]) -> list[Tile]:
-    """Return the tiles with the stretches of a crossed published book as suspect, where they were better."""
+def with_suspect(found: Iterable[Tile], spans: Iterable[tuple[Edge, Edge]], cause: str) -> list[Tile]:
+    """Return the tiles with some stretches as suspect, for one more cause, where they were better."""
+    apart: list[tuple[Edge, Edge]] = []
+    for begin, end in sorted(spans):
+        if apart and begin.place <= apart[-1][1].place:
+            apart[-1] = (apart[-1][0], max(apart[-1][1], end))
+        else:
+            apart.append((begin, end))
     joined: list[Tile] = []
-    for tile in _overlaid(found, crossed):
+    for tile in _overlaid(found, apart, cause):
         if joined and replace(joined[-1], start=tile.start, end=tile.end) == tile:
             joined[-1] = replace(tile, start=joined[-1].start)  # what was different is hidden
         else:
@@ -74,17 +80,20 @@ def with_crossed(found: Iterable[Tile], crossed: Sequence[tuple[Edge, Edge]]) ->
     return joined
 
 
-def _overlaid(found: Iterable[Tile], crossed: Sequence[tuple[Edge, Edge]]) -> Iterator[Tile]:
+def _overlaid(found: Iterable[Tile], spans: Sequence[tuple[Edge, Edge]], cause: str) -> Iterator[Tile]:
+    ends = [span[1].place for span in spans]
     for tile in found:
         at = tile.start
         if RANKS[tile.state] < RANKS["suspect"]:
-            for span in crossed:
+            for span in spans[bisect_right(ends, at.place) :]:
+                if span[0].place >= tile.end.place:
+                    break
                 begin, end = max(span[0], at), min(span[1], tile.end)
                 if begin.place >= end.place:
                     continue
                 if at.place < begin.place:
                     yield Tile(at, begin, tile.state, tile.cause, tile.connection)
-                yield Tile(begin, end, "suspect", "crossed_book", tile.connection)
+                yield Tile(begin, end, "suspect", cause, tile.connection)
                 at = end
         if at.place < tile.end.place:
             yield Tile(at, tile.end, tile.state, tile.cause, tile.connection)

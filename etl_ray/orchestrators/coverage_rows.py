@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_ray import storage
+from etl_ray.coverage import places
 from etl_ray.coverage.places import Edge, segment_and_line
-from etl_ray.coverage.tiles import Stream, Tile, split_at_midnights, tiles, with_crossed
+from etl_ray.coverage.tiles import Stream, Tile, split_at_midnights, tiles, with_suspect
 from etl_ray.coverage.timeline import SILENCE_NS, UNKNOWN_TS, ConnectionEnd, ConnectionRecord
 from etl_ray.orchestrators.book_build import BuiltBook
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.stitch import Stitched
+from etl_ray.orchestrators.trade_build import KeptTrade
+from etl_ray.tables import MARKET_TRADES
 from etl_ray.tables.connections import CONNECTIONS, HOLE_CLASSES
 from etl_ray.tables.coverage import COVERAGE
 from etl_ray.tables.dates import date_of
@@ -24,6 +28,9 @@ from etl_ray.venues.shapes import Venue
 from etl_ray.writers.encodings import writer_options
 
 _BEHIND_ALL = 2**62
+
+_Suspects = Mapping[tuple[str, str], tuple[str, list[tuple[Edge, Edge]]]]
+"""Stretches that are suspect for a cause beside those of connections, by table and product."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +79,57 @@ def _connection(
     return row
 
 
-def coverage_rows(stitched: Stitched, venue: Venue, covered: Covered, books: Sequence[BuiltBook]) -> pa.Table:
-    """Return the rows of `coverage`, sorted."""
-    rows = [
-        _row(table, product, tile, stitched)
-        for table, product, found in sorted(
-            _tiles(stitched, venue, covered, _crossed(books)), key=lambda item: item[:2]
-        )
-        for tile in split_at_midnights(found, stitched.timeline.midnights)
+def coverage_rows(
+    stitched: Stitched,
+    venue: Venue,
+    covered: Covered,
+    books: Sequence[BuiltBook],
+    missing_trades: Mapping[str, list[tuple[KeptTrade, KeptTrade]]],
+) -> pa.Table:
+    """Return the rows of `coverage`, sorted; `missing_trades` are the neighbours of missing ids, by product."""
+    segments = {name: index for index, name in enumerate(stitched.segments)}
+    missing = {
+        product: [_missing(before, behind, segments) for before, behind in found]
+        for product, found in missing_trades.items()
+    }
+    suspects = [(("level2", product), "crossed_book", spans) for product, spans in _crossed(books).items()]
+    suspects += [
+        ((MARKET_TRADES.name, product), "missing_ids", [(gap.start, gap.end) for gap in found])
+        for product, found in missing.items()
     ]
+    spans = {key: (cause, found) for key, cause, found in suspects}
+    rows: list[dict[str, object]] = []
+    for table, product, found in sorted(_tiles(stitched, venue, covered, spans), key=lambda item: item[:2]):
+        split = list(split_at_midnights(found, stitched.timeline.midnights))
+        counts = _ids_missing(split, missing.get(product, [])) if table == MARKET_TRADES.name else [None] * len(split)
+        rows += [
+            _row(table, product, tile, stitched) | {"ids_missing": count}
+            for tile, count in zip(split, counts, strict=True)
+        ]
     return pa.Table.from_pylist(rows, schema=COVERAGE.schema())
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """Ids that are missing, `count` of them: from the earlier to the later message of their neighbours."""
+
+    start: Edge
+    end: Edge
+    count: int
+
+
+def _missing(before: KeptTrade, behind: KeptTrade, segments: Mapping[str, int]) -> _Missing:
+    edges = [Edge(places.place(segments[trade.segment], trade.line), trade.ts) for trade in (before, behind)]
+    return _Missing(min(edges), max(edges), behind.trade_id - before.trade_id - 1)
+
+
+def _ids_missing(found: Sequence[Tile], missing: Sequence[_Missing]) -> list[int | None]:
+    """Return how many ids are missing in each tile: what is missing counts in front of its later neighbour."""
+    counts = [0] * len(found)
+    ends = [tile.end.place for tile in found]
+    for gap in missing:
+        counts[bisect_left(ends, gap.end.place)] += gap.count
+    return list(counts)
 
 
 def _row(table: str, product: str, tile: Tile, stitched: Stitched) -> dict[str, object]:
@@ -103,9 +151,9 @@ def _row(table: str, product: str, tile: Tile, stitched: Stitched) -> dict[str, 
 
 
 def _tiles(
-    stitched: Stitched, venue: Venue, covered: Covered, crossed: Mapping[str, list[tuple[Edge, Edge]]]
+    stitched: Stitched, venue: Venue, covered: Covered, suspects: _Suspects
 ) -> Iterator[tuple[str, str, list[Tile]]]:
-    """Yield table, product and tiles of all that is selected and has products."""
+    """Yield table, product and tiles of all that is selected and has products, with what else is suspect."""
     timeline = stitched.timeline
     if timeline.start is None or timeline.end is None:
         return
@@ -132,8 +180,9 @@ def _tiles(
             for index, first in sorted(firsts.items())
         ]
         merged = tiles(found, timeline.start, end, trust_beat=covered.trust_beat)
-        if table == "level2" and product in crossed:
-            merged = with_crossed(merged, crossed[product])
+        if (table, product) in suspects:
+            cause, spans = suspects[table, product]
+            merged = with_suspect(merged, spans, cause)
         yield table, product, merged
 
 

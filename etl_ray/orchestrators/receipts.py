@@ -7,11 +7,21 @@ from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
+class TradeIds:
+    """The least and the greatest trade_id of some rows, and the least of those that came in updates (None: none)."""
+
+    least: int
+    greatest: int
+    least_update: int | None
+
+
+@dataclass(frozen=True)
 class StagedGroup:
-    """A row group of a staged file: the rows of one partition, in arrival order."""
+    """A row group of a staged file: the rows of one partition, in arrival order; of trades with their ids."""
 
     partition: tuple[str, ...]
     rows: int
+    ids: TradeIds | None = None
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_ray import storage
-from etl_ray.orchestrators.receipts import StagedFile, StagedGroup
-from etl_ray.tables import STATUS, TABLES, Numbers, Table
+from etl_ray.orchestrators.receipts import StagedFile, StagedGroup, TradeIds
+from etl_ray.tables import DELIVERED, DELIVERED_TRADES, STATUS, Numbers, Table
 
 MESSAGE_INDEX = "message_index"
 ADDED_LATER = ("segment", "connection_id")
-SOURCES: dict[str, Table] = {**TABLES, "instruments": STATUS}
-"""What is staged for each table: its own rows; `instruments` is found in all rows of `status`."""
+SOURCES: dict[str, Table] = {**DELIVERED, "instruments": STATUS}
+"""What is staged for each table: its rows as delivered; `instruments` is found in all rows of `status`."""
 
 
 @cache
@@ -67,9 +67,10 @@ class StagedWriter:
         if table not in self._open:
             self._open[table] = self._begin(table, schema)
         target = self._open[table]
-        for partition, part in _split(rows, self._partition_cols[table]):
+        for partition, part in split(rows, self._partition_cols[table]):
             target.writer.write_table(part, row_group_size=len(part))
-            target.groups.append(StagedGroup(partition, len(part)))
+            ids = _trade_ids(part) if table == DELIVERED_TRADES.name else None
+            target.groups.append(StagedGroup(partition, len(part), ids))
 
     def _begin(self, table: str, schema: pa.Schema) -> _Open:
         path = f"{table}/{self._unit}.parquet"
@@ -98,7 +99,13 @@ class StagedWriter:
         )
 
 
-def _split(rows: pa.Table, partition_cols: tuple[str, ...]) -> list[tuple[tuple[str, ...], pa.Table]]:
+def _trade_ids(rows: pa.Table) -> TradeIds:
+    ids = rows.column("trade_id").to_numpy()
+    updates = ids[~rows.column("is_snapshot").to_numpy()]
+    return TradeIds(int(ids.min()), int(ids.max()), int(updates.min()) if len(updates) else None)
+
+
+def split(rows: pa.Table, partition_cols: tuple[str, ...]) -> list[tuple[tuple[str, ...], pa.Table]]:
     """Return the rows of each partition, in their order, partitions sorted by their values."""
     if not partition_cols:
         return [((), rows)]

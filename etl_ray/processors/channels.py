@@ -8,26 +8,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl_ray.processors.base import BaseProcessor
-from etl_ray.tables import CANDLES, DECIMAL, MARKET_TRADES, TICKER, Numbers, Table
+from etl_ray.tables import CANDLES, DECIMAL, DELIVERED, MARKET_TRADES, TICKER, Numbers, Table
 from etl_ray.tables.schema import Number
 
 
 class TableProcessor(BaseProcessor):
     """Yields the rows of `table`, conformed to its schema; batches that say they are of another table are dropped.
 
-    Batches that do not say what they are (Polars and others drop metadata) are taken for rows of the table, and
-    SchemaError names the columns that do not fit.
+    Rows as a run has written them are conformed to the table, rows as delivered to what of it a parser knows. Batches
+    that do not say what they are (Polars and others drop metadata) are taken for rows of the table, and SchemaError
+    names the columns that do not fit.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._delivered = DELIVERED[table.name]
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the table's batches."""
         for batch in batches:
             named = (batch.schema.metadata or {}).get(b"etl_ray.table", self._table.name.encode()).decode()
             if named == self._table.name:
-                rows = self._table.conform(pa.Table.from_batches([batch]), self._numbers(batch))
+                is_delivered = set(self._delivered.names) == set(batch.schema.names)
+                table = self._delivered if is_delivered else self._table
+                rows = table.conform(pa.Table.from_batches([batch]), self._numbers(batch))
                 yield from rows.to_batches()
 
     def _numbers(self, batch: pa.RecordBatch) -> Numbers:
@@ -39,7 +43,7 @@ class TableProcessor(BaseProcessor):
 
 
 class TradesProcessor(TableProcessor):
-    """Rows of `market_trades`: every delivered copy."""
+    """Rows of `market_trades`: every delivered copy, if they come from a parser."""
 
     def __init__(self) -> None:
         super().__init__(MARKET_TRADES)

@@ -16,7 +16,7 @@ from etl_ray.errors import ConfigError, SchemaError
 from etl_ray.processors.base import BaseProcessor
 from etl_ray.scan import ConnectionTracker, LineParser, Parsed
 from etl_ray.scan.outcomes import constant, error_columns, named, reject_columns
-from etl_ray.tables import TABLES, Numbers
+from etl_ray.tables import DELIVERED, Numbers
 from etl_ray.tables.dates import date_in_name
 from etl_ray.venues import VENUES, Venue
 from etl_ray.venues.rows import Messages
@@ -98,7 +98,7 @@ class RawParser(BaseProcessor):
     def _batch(self, table: str, columns: dict[str, pa.Array], places: _Places) -> pa.RecordBatch:
         columns["segment"] = constant(places.segment, len(columns["line"]))
         columns["line"] = places.lines(columns["line"])
-        return TABLES[table].batch(columns, self._numbers)
+        return DELIVERED[table].batch(columns, self._numbers)
 
 
 class _Places:

@@ -19,13 +19,14 @@ CAUSES = (
     "damaged_segment",
     "explained",
     "crossed_book",
+    "missing_ids",
     "no_snapshot",
 )
 """Why data are not verified."""
 
 COVERAGE = Table(
     name="coverage",
-    version=1,
+    version=2,
     meaning="What the recording holds of a channel and product, in tiles of arrival order; seen from its end.",
     columns=(
         Column("channel", SYMBOL, "channel, named as its table"),
@@ -42,6 +43,14 @@ COVERAGE = Table(
             "ts_start", TIME, "ts_server of the message at the tile's beginning, or the midnight that cuts it", "ns UTC"
         ),
         Column("ts_end", TIME, "ts_server of the message at the tile's end, or the midnight that cuts it", "ns UTC"),
+        Column(
+            "ids_missing",
+            pa.int64(),
+            "trade ids missing between trades that follow each other by id, the later one of which arrived in the tile "
+            "or ends it; null for other channels",
+            "",
+            True,
+        ),
     ),
     partition_cols=("date",),
     order=("channel", "product_id", "segment_start", "line_start"),

@@ -1,6 +1,8 @@
-"""`market_trades`: every delivered copy of a trade, in arrival order."""
+"""`market_trades`: one row per trade; and what was delivered of trades, of which copies are left out."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -16,9 +18,9 @@ from etl_ray.tables.lineage import (
 )
 from etl_ray.tables.schema import NUMBER, SYMBOL, TIME, Column, Table
 
-MARKET_TRADES = Table(
+DELIVERED_TRADES = Table(
     name="market_trades",
-    version=1,
+    version=2,
     meaning="Trades as delivered: snapshots after a subscribe repeat trades, so one trade may have several rows.",
     columns=(
         PRODUCT_ID,
@@ -38,3 +40,22 @@ MARKET_TRADES = Table(
     partition_cols=("product_id", "date"),
     order=ARRIVAL_ORDER,
 )
+"""What parsers yield and units stage."""
+
+MARKET_TRADES = replace(
+    DELIVERED_TRADES,
+    meaning="Trades, each once: the first copy that came in an update, else the first of a snapshot.",
+    columns=(
+        *DELIVERED_TRADES.columns[: -len(LINEAGE)],
+        Column(
+            "is_healed",
+            pa.bool_(),
+            "only snapshots delivered the trade, though updates delivered an older one: what an outage had lost; "
+            "hindsight",
+        ),
+        Column("n_copies", pa.int32(), "how often the trade was delivered; hindsight"),
+        *LINEAGE,
+    ),
+    order=("product_id", "ts_event", "trade_id"),
+)
+"""What a run writes."""

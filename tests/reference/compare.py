@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_ray.tables import TABLES, Numbers, Table
+from etl_ray.tables import MARKET_TRADES, TABLES, Numbers, Table
 from tests.reference.messages import Row
 from tests.reference.run import Reference
 from tests.reference.values import percent_encode
@@ -106,10 +106,16 @@ def _read_table(directory: Path, table: Table, numbers: Numbers, keys: tuple[str
         folders = path.relative_to(directory).parts[:-1]
         found = found.cast(_decoded(schema))
         _check_partition(path, folders, found, keys)
+        if table is MARKET_TRADES:
+            _check_order(str(path), found, table)
         partitions.setdefault(folders, []).append(found)
-    for folders, pieces in partitions.items():
-        _check_order("/".join((table.name, *folders)), pa.concat_tables(pieces), table)
-    whole = [piece for pieces in partitions.values() for piece in pieces]
+    joined = {folders: pa.concat_tables(pieces) for folders, pieces in partitions.items()}
+    if table is MARKET_TRADES:  # files are cut by id, which need not follow time
+        order = [(name, "ascending") for name in table.order]
+        joined = {folders: rows.sort_by(order) for folders, rows in joined.items()}
+    for folders, rows in joined.items():
+        _check_order("/".join((table.name, *folders)), rows, table)
+    whole = list(joined.values())
     return pa.concat_tables(whole) if whole else _decoded(schema).empty_table()
 
 

@@ -37,17 +37,39 @@ class Crossing:
     product_id: str
     start: int
     end: int
+    cause: str = "crossed_book"
 
 
-def coverage_rows(recording: Recording, *, trusts_beat: bool = False, crossings: Iterable[Crossing] = ()) -> list[Row]:
+@dataclass(frozen=True)
+class MissingTrades:
+    """Trades that nobody delivered: positions of the messages of the two trades around them, the earlier one first."""
+
+    product_id: str
+    start: int
+    end: int
+    count: int
+    cause: str = "missing_ids"
+
+
+def coverage_rows(
+    recording: Recording,
+    *,
+    trusts_beat: bool = False,
+    crossings: Iterable[Crossing] = (),
+    missing: Iterable[MissingTrades] = (),
+) -> list[Row]:
     """Return the rows of `coverage` of all channels and products, in the table's order."""
     spans = _spans(recording, trusts_beat=trusts_beat)
-    crossed = defaultdict(list)
+    suspects: dict[tuple[str, str], list[Crossing | MissingTrades]] = defaultdict(list)
     for crossing in crossings:
-        crossed["level2", crossing.product_id].append(crossing)
+        suspects["level2", crossing.product_id].append(crossing)
+    for trades in missing:
+        suspects["market_trades", trades.product_id].append(trades)
     rows = []
     for (channel, product_id), of_connections in sorted(spans.items()):
-        tiles = _tiles(recording, of_connections, crossed[channel, product_id])
+        tiles = _tiles(recording, of_connections, suspects[channel, product_id])
+        for tile in tiles:
+            tile["ids_missing"] = tile["ids_missing"] if channel == "market_trades" else None
         rows += [{"channel": channel, "product_id": product_id, **tile} for tile in tiles]
     return rows
 
@@ -110,7 +132,9 @@ def _harmed_books(holes: list[Hole], snapshots: list[int], *, trusts_beat: bool)
     return spans
 
 
-def _tiles(recording: Recording, of_connections: Mapping[str, list[Span]], crossings: list[Crossing]) -> list[Row]:
+def _tiles(
+    recording: Recording, of_connections: Mapping[str, list[Span]], crossings: list[Crossing | MissingTrades]
+) -> list[Row]:
     """Cut the recording into tiles: first at every place where something may change, then join what is equal."""
     end = len(recording.messages)
     midnights = _midnights(recording)
@@ -124,12 +148,24 @@ def _tiles(recording: Recording, of_connections: Mapping[str, list[Span]], cross
             tiles.append((position, status))
     only_split = {here: midnights[here] for (_, before), (here, status) in pairwise(tiles) if before == status}
     return [
-        _row(recording, start, following, status, only_split)
+        _row(recording, start, following, status, only_split) | {"ids_missing": _missing(start, following, crossings)}
         for (start, status), (following, _) in pairwise([*tiles, (end, tiles[-1][1])])
     ]
 
 
-def _status(position: int, of_connections: Mapping[str, list[Span]], crossings: list[Crossing]) -> Status:
+def _missing(start: int, end: int, spans: list[Crossing | MissingTrades]) -> int:
+    """Count what is missing in front of a message in the tile, but for its first one, or in front of its end."""
+    is_first = start == 0
+    return sum(
+        span.count
+        for span in spans
+        if isinstance(span, MissingTrades) and (start < span.end <= end or (is_first and span.end == 0))
+    )
+
+
+def _status(
+    position: int, of_connections: Mapping[str, list[Span]], crossings: list[Crossing | MissingTrades]
+) -> Status:
     # Connections are in the order of their beginnings, and min takes the first of equal ones.
     best: Status = min(
         (_status_of(position, name, spans) for name, spans in of_connections.items()),
@@ -138,7 +174,7 @@ def _status(position: int, of_connections: Mapping[str, list[Span]], crossings: 
     if STATES.index(best[0]) < STATES.index("suspect"):
         for crossing in crossings:
             if crossing.start <= position < crossing.end:
-                return "suspect", "crossed_book", best[2]
+                return "suspect", crossing.cause, best[2]
     return best
 
 
