@@ -348,4 +348,4 @@ class TestSelection:
 
     def test_ignored_goes_before_out_of_range(self) -> None:
         found = reference([WIRE / "ticker_20251126.ndjson"], channels=["ticker_batch"], start_ns=1_900_000_000 * NS)
-        assert (found.counts.ignored, found.counts.out_of_range) == (3, 1)
+        assert (found.counts.ignored, found.counts.out_of_range) == (4, 1)

@@ -16,8 +16,8 @@ from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.selection import Selection
+from etl_ray.orchestrators.shards import Shard, Source
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
-from etl_ray.orchestrators.stitch import Shard, Source
 from etl_ray.scan.outcomes import constant, named
 from etl_ray.tables import Numbers, Table
 from etl_ray.venues.rows import Int32s
@@ -41,12 +41,12 @@ class BuildOptions:
 
 def build(shard: Shard, options: BuildOptions) -> BuiltFile:
     """Write the final file of a shard."""
-    batches = _pieces(shard, options)
+    batches = pieces(shard, options)
     if shard.table == "instruments":
         batches = iter([instruments(batches, options.selection, options.numbers)])
     if shard.table in options.processors:
         batches = apply(load_processors(options.processors[shard.table]), batches, shard.path)
-    groups = _grouped(batches, options.rows_per_group)
+    groups = grouped(batches, options.rows_per_group)
     first = next(groups, None)
     if first is None:
         return BuiltFile(shard.table, shard.path, 0, 0)
@@ -60,16 +60,16 @@ def build(shard: Shard, options: BuildOptions) -> BuiltFile:
     return BuiltFile(shard.table, shard.path, rows, storage.file_info(url).size)
 
 
-def _pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
+def pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     """Yield the rows of a shard in order, with all columns of what was staged."""
     table = SOURCES[shard.table]
-    for index, pieces in groupby(shard.pieces, key=lambda piece: piece.source):
+    for index, chosen in groupby(shard.pieces, key=lambda piece: piece.source):
         source = shard.sources[index]
         try:
             assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
             url = storage.join(options.staging, source.path)
             with storage.open_read(url) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
-                for piece in pieces:
+                for piece in chosen:
                     rows = file.read_row_group(piece.group, use_threads=False)
                     yield _complete(
                         rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers
@@ -106,7 +106,7 @@ def _complete(
     return pa.Table.from_arrays([columns[name] for name in table.names], schema=table.schema(numbers))
 
 
-def _grouped(tables: Iterator[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:
+def grouped(tables: Iterator[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:
     """Yield the same rows in tables of exactly `rows_per_group`, but for the last."""
     waiting: list[pa.Table] = []
     count = 0

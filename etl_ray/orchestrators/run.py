@@ -16,6 +16,7 @@ from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
 from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.books import BookPlans, plan_books
 from etl_ray.orchestrators.build import BuildOptions
+from etl_ray.orchestrators.candle_build import CandleBuildOptions
 from etl_ray.orchestrators.compiled import compile_all
 from etl_ray.orchestrators.compose import ComposeOptions
 from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
@@ -32,13 +33,22 @@ from etl_ray.orchestrators.refusals import check_output, check_same_run, check_s
 from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
+from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
 from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, plan_witness, witness_rows
-from etl_ray.orchestrators.work import read_built, read_built_book, read_composed, read_receipt, read_witnessed
+from etl_ray.orchestrators.work import (
+    read_built,
+    read_built_book,
+    read_built_candles,
+    read_built_trades,
+    read_composed,
+    read_receipt,
+    read_witnessed,
+)
 from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
 from etl_ray.summary import RunSummary
-from etl_ray.tables import TABLES
+from etl_ray.tables import CANDLES, MARKET_TRADES, TABLES
 from etl_ray.tables.book import rows_at_once
 from etl_ray.venues import VENUES
 from etl_ray.version import __version__
@@ -165,9 +175,11 @@ class _Run:
                 rows_per_file=self._config.staging.rows_per_file,
             )
             files = self._build(engine, stitched)
+            trades = self._trades(engine, stitched)
+            files = (*files, *(file for built in trades for file in built.files), *self._candles(engine, stitched))
             plans = plan_books(done.receipts, stitched, self._venue.channels.index("l2_data"))
             books = self._replay(engine, plans)
-            files = self._with_metadata(files, stitched, books, self._witness(engine, files, books))
+            files = self._with_metadata(files, stitched, trades, books, self._witness(engine, files, books))
         finally:
             engine.close()
         manifest = self._manifest(done, stitched, files, plans.refused)
@@ -202,7 +214,8 @@ class _Run:
             tables=self._tables(),
             selection=self._selection,
             numbers=self._config.numbers,
-            partition_cols=self._partition_cols,
+            # Copies of a trade have to meet, and versions of a candle.
+            partition_cols=self._partition_cols | dict.fromkeys((MARKET_TRADES.name, CANDLES.name), ("product_id",)),
             block_bytes=staging.block_bytes,
             max_line_bytes=staging.max_line_bytes,
             staging=self._staging,
@@ -232,8 +245,9 @@ class _Run:
         counts.check("the run")
         return _Normalized(units, receipts, counts)
 
-    def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
-        options = BuildOptions(
+    @property
+    def _build_options(self) -> BuildOptions:
+        return BuildOptions(
             staging=self._staging,
             output=self._target,
             numbers=self._config.numbers,
@@ -241,10 +255,42 @@ class _Run:
             selection=self._selection,
             processors=self._processors,
         )
+
+    def _trades(self, engine: Engine, stitched: Stitched) -> list[BuiltTrades]:
+        """Write each trade once."""
+        shards = stitched.trades
+        if not shards:
+            return []
+        options = TradeBuildOptions(self._build_options, self._partition_cols[MARKET_TRADES.name])
+        self._progress.stage("trades", 0, len(shards))
+        built: list[BuiltTrades] = []
+        for result in engine.run("trades", to_json(options), [(shard.packed, shard.rows * 100) for shard in shards]):
+            built.append(read_built_trades(result))
+            self._progress.advance(0, 1)
+        self._progress.done()
+        return built
+
+    def _candles(self, engine: Engine, stitched: Stitched) -> list[BuiltFile]:
+        """Write the last version of each candle."""
+        shards = stitched.candles
+        if not shards:
+            return []
+        options = CandleBuildOptions(self._build_options, self._partition_cols[CANDLES.name])
+        self._progress.stage("candles", 0, len(shards))
+        files: list[BuiltFile] = []
+        for result in engine.run("candles", to_json(options), [(shard.packed, shard.rows * 100) for shard in shards]):
+            files += read_built_candles(result).files
+            self._progress.advance(0, 1)
+        self._progress.done()
+        return files
+
+    def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
         shards = stitched.shards
         self._progress.stage("build", 0, len(shards))
         files: list[BuiltFile] = []
-        for result in engine.run("build", to_json(options), [(shard.packed, shard.rows * 100) for shard in shards]):
+        for result in engine.run(
+            "build", to_json(self._build_options), [(shard.packed, shard.rows * 100) for shard in shards]
+        ):
             files.append(read_built(result))
             self._progress.advance(0, 1)
         self._progress.done()
@@ -321,13 +367,15 @@ class _Run:
         self,
         files: tuple[BuiltFile, ...],
         stitched: Stitched,
+        trades: list[BuiltTrades],
         books: tuple[BuiltBook, ...],
         witnessed: tuple[Witnessed, ...],
     ) -> tuple[BuiltFile, ...]:
         """Write what the recording holds, and return all files by path."""
         covered = Covered(self._selection.channels, self._config.products, self._config.level2.trust_beat)
+        coverage = coverage_rows(stitched, self._venue, covered, books, missing_ids(trades))
         written = [
-            *write_rows("coverage", coverage_rows(stitched, self._venue, covered, books), self._target),
+            *write_rows("coverage", coverage, self._target),
             *write_rows("connections", connection_rows(stitched, self._venue), self._target),
             *write_rows("witness", witness_rows(witnessed), self._target),
         ]

@@ -10,69 +10,31 @@ from dataclasses import dataclass, field
 from etl_ray.coverage import places
 from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.book_plans import Alive, BookUnit
+from etl_ray.orchestrators.candle_build import CandleShard
 from etl_ray.orchestrators.messages import pack
 from etl_ray.orchestrators.numbered import Place, follow_messages
 from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.orchestrators.shards import PackedShard, Piece, Shard, Source
+from etl_ray.orchestrators.trade_shards import StagedTrades, cut_trades
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker
+from etl_ray.tables import CANDLES, MARKET_TRADES
 from etl_ray.tables.partitions import partition_path
 
 _MAX_ALIVE = 1024
 
 
 @dataclass(frozen=True)
-class Source:
-    """A staged file: its unit's segment, the number of lines before the unit, and the connections of the unit.
-
-    `assignment` is where, below the staging directory, the index of each message's connection stands as int32; without
-    it all messages are of the one connection.
-    """
-
-    path: str
-    segment: str
-    line_offset: int
-    connections: tuple[str, ...]
-    assignment: str | None
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A row group of a source, both by index."""
-
-    source: int
-    group: int
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One final file: the rows of `pieces`, in this order, go to `path` below OUTPUT."""
-
-    table: str
-    path: str
-    partition_cols: tuple[str, ...]
-    partition: tuple[str, ...]
-    rows: int
-    sources: tuple[Source, ...]
-    pieces: tuple[Piece, ...]
-
-
-@dataclass(frozen=True)
-class PackedShard:
-    """A Shard, packed, and its rows."""
-
-    packed: bytes
-    rows: int
-
-
-@dataclass(frozen=True)
 class Stitched:
-    """The shards of a run, and what following its messages has shown.
+    """The shards of a run, those of trades and candles apart, and what following its messages has shown.
 
     `segments` are identities in arrival order, `ids` those of connections, `end` is the place behind the last line.
     `book_units` are the units that change a book, by product.
     """
 
     shards: tuple[PackedShard, ...]
+    trades: tuple[PackedShard, ...]
+    candles: tuple[PackedShard, ...]
     timeline: Timeline
     ids: tuple[str, ...]
     segments: tuple[str, ...]
@@ -110,6 +72,7 @@ def stitch(
     rejects = damages = 0
     end = places.place(0, 1)
     partitions: dict[tuple[str, tuple[str, ...]], _Partition] = {}
+    staged_trades: dict[str, StagedTrades] = {}
     sources: list[Source] = []
     segment, line_offset = "", 0
     for unit, receipt in zip(units, receipts, strict=True):
@@ -143,17 +106,43 @@ def stitch(
         for file in receipt.files:
             sources.append(Source(file.path, segment, line_offset, ids, assignment))
             for index, group in enumerate(file.groups):
+                if file.table == MARKET_TRADES.name:
+                    product = sys.intern(group.partition[0])
+                    staged_trades.setdefault(product, StagedTrades()).add(len(sources) - 1, index, group)
+                    continue
                 key = (sys.intern(file.table), group.partition)
                 partitions.setdefault(key, _Partition()).add(len(sources) - 1, index, group.rows)
         line_offset += receipt.counts.lines
         if receipt.counts.lines:
             end = places.place(place.segment, line_offset + 1)
-    shards = []
+    shards: list[PackedShard] = []
+    candles: list[PackedShard] = []
     for table, values in sorted(partitions):
         found = partitions.pop((table, values))
-        for shard in _cut(table, partition_cols[table], values, found, sources, rows_per_file):
+        if table == CANDLES.name:
+            number = 0 if "product_id" in partition_cols[table] else len(candles)
+            (shard,) = _cut(table, ("product_id",), values, found, sources, None)
+            candles.append(PackedShard(pack(CandleShard(number, shard)), shard.rows))
+            continue
+        # Instruments are the changes between rows, so what finds them has to see all rows.
+        limit = rows_per_file if table != "instruments" else None
+        for shard in _cut(table, partition_cols[table], values, found, sources, limit):
             shards.append(PackedShard(pack(shard), shard.rows))
-    return Stitched(tuple(shards), timeline, tuple(tracker.ids), tuple(segments), end, book_units)
+    trades: list[PackedShard] = []
+    for product, found_trades in sorted(staged_trades.items()):
+        number = 0 if "product_id" in partition_cols[MARKET_TRADES.name] else len(trades)
+        cut = cut_trades(product, found_trades, sources, rows_per_file=rows_per_file, number=number)
+        trades += [PackedShard(pack(item), item.rows) for item in cut]
+    return Stitched(
+        shards=tuple(shards),
+        trades=tuple(trades),
+        candles=tuple(candles),
+        timeline=timeline,
+        ids=tuple(tracker.ids),
+        segments=tuple(segments),
+        end=end,
+        book_units=book_units,
+    )
 
 
 def _cut(
@@ -162,16 +151,14 @@ def _cut(
     values: tuple[str, ...],
     found: _Partition,
     sources: Sequence[Source],
-    rows_per_file: int,
+    rows_per_file: int | None,
 ) -> Iterator[Shard]:
-    """Cut a partition where a file has its rows: a function of the input alone, not of who works on it."""
-    # Instruments are the changes between rows, so what finds them has to see all rows.
-    limit = rows_per_file if table != "instruments" else None
+    """Cut a partition where a file has its rows (None: nowhere): a function of the input alone, not of who works."""
     directory = partition_path(table, columns, values)
     begin = number = rows = 0
     for end, count in enumerate(found.rows, 1):
         rows += count
-        if end < len(found.rows) and (limit is None or rows < limit):
+        if end < len(found.rows) and (rows_per_file is None or rows < rows_per_file):
             continue
         used = tuple(dict.fromkeys(found.sources[begin:end]))
         index = {source: position for position, source in enumerate(used)}

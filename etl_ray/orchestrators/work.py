@@ -12,22 +12,26 @@ from etl_ray.errors import EtlRayError
 from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook, WarmBooks, build_book
 from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
 from etl_ray.orchestrators.build import BuildOptions, build
+from etl_ray.orchestrators.candle_build import BuiltCandles, CandleBuildOptions, CandleShard, build_candles
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.receipts import BuiltFile, Receipt
-from etl_ray.orchestrators.stitch import Shard
+from etl_ray.orchestrators.shards import Shard
+from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, build_trades
+from etl_ray.orchestrators.trade_shards import TradeShard
 from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, WitnessTask, witness
 from etl_ray.readers.segments import Unit
 
-Stage = Literal["normalize", "compose", "build", "replay", "witness"]
+Stage = Literal["normalize", "compose", "build", "trades", "candles", "replay", "witness"]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
     """Do one item of a stage: what is raised by a defect says of which one.
 
     normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to BuiltFile; replay: BookShard to
-    BuiltBook; witness: WitnessTask to Witnessed.
+    BuiltBook; trades: TradeShard to BuiltTrades; candles: CandleShard to BuiltCandles; witness: WitnessTask to
+    Witnessed.
     """
     if stage == "normalize":
         unit = from_json(Unit, item)
@@ -41,6 +45,14 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
         book = from_json(BookShard, item)
         with _named(f"the book of {book.product}, shard {book.number}"):
             return to_json(build_book(book, _book_options(options), _WARM))
+    if stage == "trades":
+        trades = from_json(TradeShard, item)
+        with _named(f"the trades of {trades.product}, shard {trades.number}"):
+            return to_json(build_trades(trades, _trade_options(options)))
+    if stage == "candles":
+        candles = from_json(CandleShard, item)
+        with _named(candles.staged.path):
+            return to_json(build_candles(candles, from_json(CandleBuildOptions, options)))
     if stage == "witness":
         task = from_json(WitnessTask, item)
         with _named(f"the witness of {task.product}"):
@@ -86,6 +98,16 @@ def read_built_book(data: bytes) -> BuiltBook:
     return from_json(BuiltBook, data)
 
 
+def read_built_trades(data: bytes) -> BuiltTrades:
+    """Read the result of the stage `trades`."""
+    return from_json(BuiltTrades, data)
+
+
+def read_built_candles(data: bytes) -> BuiltCandles:
+    """Read the result of the stage `candles`."""
+    return from_json(BuiltCandles, data)
+
+
 def read_witnessed(data: bytes) -> Witnessed:
     """Read the result of the stage `witness`."""
     return from_json(Witnessed, data)
@@ -107,6 +129,11 @@ def _book_options(options: bytes) -> BookBuildOptions:
 @lru_cache(maxsize=1)  # a worker serves one run; its buffers are allocated once
 def _normalizer(options: bytes) -> Normalizer:
     return Normalizer(from_json(NormalizeOptions, options))
+
+
+@lru_cache(maxsize=1)
+def _trade_options(options: bytes) -> TradeBuildOptions:
+    return from_json(TradeBuildOptions, options)
 
 
 @lru_cache(maxsize=1)

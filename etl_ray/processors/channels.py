@@ -63,7 +63,7 @@ class TickerProcessor(TableProcessor):
 
 
 class CandlesProcessor(TableProcessor):
-    """Rows of `candles`: every delivered version."""
+    """Rows of `candles`: every delivered version, if they come from a parser; only a run leaves all but the last out."""
 
     def __init__(self) -> None:
         super().__init__(CANDLES)

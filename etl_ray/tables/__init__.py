@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from etl_ray.tables.book import BOOK
 from etl_ray.tables.book_checkpoints import BOOK_CHECKPOINTS
-from etl_ray.tables.candles import CANDLES
+from etl_ray.tables.candles import CANDLES, DELIVERED_CANDLES
 from etl_ray.tables.connections import CONNECTIONS
 from etl_ray.tables.coverage import COVERAGE
 from etl_ray.tables.errors import ERRORS
 from etl_ray.tables.heartbeats import HEARTBEATS
 from etl_ray.tables.instruments import INSTRUMENTS
 from etl_ray.tables.level2 import LEVEL2
-from etl_ray.tables.market_trades import MARKET_TRADES
+from etl_ray.tables.market_trades import DELIVERED_TRADES, MARKET_TRADES
 from etl_ray.tables.rejects import REJECTS
 from etl_ray.tables.schema import DECIMAL, NUMBER, SYMBOL, TIME, Column, Numbers, Table
 from etl_ray.tables.status import STATUS
@@ -41,6 +41,13 @@ TABLES: dict[str, Table] = {
 }
 """All tables by name, in the order in which documentation lists them."""
 
+DELIVERED: dict[str, Table] = {
+    **TABLES,
+    DELIVERED_TRADES.name: DELIVERED_TRADES,
+    DELIVERED_CANDLES.name: DELIVERED_CANDLES,
+}
+"""The tables as delivered, before copies or versions are left out: what parsers yield and units stage."""
+
 __all__ = [
     "BOOK",
     "BOOK_CHECKPOINTS",
@@ -48,6 +55,9 @@ __all__ = [
     "CONNECTIONS",
     "COVERAGE",
     "DECIMAL",
+    "DELIVERED",
+    "DELIVERED_CANDLES",
+    "DELIVERED_TRADES",
     "ERRORS",
     "HEARTBEATS",
     "INSTRUMENTS",

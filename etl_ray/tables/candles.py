@@ -1,6 +1,10 @@
-"""`candles`: five-minute candles as delivered, every version of each."""
+"""`candles`: five-minute candles, the last version of each; and the versions as delivered."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
 
 from etl_ray.tables.lineage import (
     ARRIVAL_ORDER,
@@ -14,9 +18,9 @@ from etl_ray.tables.lineage import (
 )
 from etl_ray.tables.schema import NUMBER, TIME, Column, Table
 
-CANDLES = Table(
+DELIVERED_CANDLES = Table(
     name="candles",
-    version=1,
+    version=2,
     meaning="Five-minute candles as delivered: the venue sends the current one again every second.",
     columns=(
         PRODUCT_ID,
@@ -37,3 +41,22 @@ CANDLES = Table(
     partition_cols=("product_id", "date"),
     order=ARRIVAL_ORDER,
 )
+"""What parsers yield and units stage."""
+
+CANDLES = replace(
+    DELIVERED_CANDLES,
+    meaning="Five-minute candles, each once: the version that arrived last. Only final ones are known to be whole.",
+    columns=(
+        *DELIVERED_CANDLES.columns[: -len(LINEAGE)],
+        Column("n_versions", pa.int64(), "how often the candle was delivered, on whatever connection"),
+        Column(
+            "is_final",
+            pa.bool_(),
+            "behind this version, a later candle of the product arrived on the same connection, so the venue was done "
+            "with this one; hindsight: not known at ts_server",
+        ),
+        *LINEAGE,
+    ),
+    order=("product_id", "ts_start"),
+)
+"""What a run writes."""

@@ -21,7 +21,7 @@ from etl_ray import (
     TradesProcessor,
 )
 from etl_ray.errors import ConfigError, SchemaError
-from etl_ray.tables import TABLES, Numbers
+from etl_ray.tables import DELIVERED, Numbers
 
 PROCESSORS: dict[str, type[BaseProcessor]] = {
     "level2": Level2Processor,
@@ -45,7 +45,7 @@ def test_a_processor_takes_its_table_out_of_the_stream(table: str, numbers: Numb
     stream = parsed(wire_dir, numbers)
     own = [batch for batch in stream if batch.schema.metadata[b"etl_ray.table"] == table.encode()]
     found = list(PROCESSORS[table]().process(iter(stream)))
-    assert all(batch.schema.equals(TABLES[table].schema(numbers), check_metadata=True) for batch in found)
+    assert all(batch.schema.equals(DELIVERED[table].schema(numbers), check_metadata=True) for batch in found)
     assert rows(iter(found)) == rows(iter(own))
     assert rows(iter(found))
 
@@ -56,7 +56,7 @@ def test_rows_that_came_through_polars_get_their_schema_back(table: str, wire_di
     through = pl.concat([pl.from_arrow(batch) for batch in own]).to_arrow()  # type: ignore[arg-type, type-var]
     assert through.schema.metadata is None
     found = list(PROCESSORS[table]().process(iter(through.to_batches())))
-    assert all(batch.schema.equals(TABLES[table].schema(), check_metadata=True) for batch in found)
+    assert all(batch.schema.equals(DELIVERED[table].schema(), check_metadata=True) for batch in found)
     assert rows(iter(found)) == rows(iter(own))
 
 

@@ -14,6 +14,7 @@ from etl_ray.tables import TABLES, Numbers, Table
 from etl_ray.tables.book import BookColumns, book_table
 from tests.reference.book_table import BookOptions
 from tests.reference.books import book_rows, crossings
+from tests.reference.candles import last_candles
 from tests.reference.connections import Connections
 from tests.reference.coverage import Crossing, coverage_rows
 from tests.reference.holes import connection_rows
@@ -22,6 +23,7 @@ from tests.reference.messages import ERROR, PRIVATE, PUBLIC, TABLE_OF, Message, 
 from tests.reference.recording import Recording
 from tests.reference.segments import Segment, find_segments, split_lines
 from tests.reference.strict_json import NotJsonError
+from tests.reference.trades import kept_trades, missing_trades
 from tests.reference.values import InvalidError
 from tests.reference.witness import witness_rows
 
@@ -137,6 +139,8 @@ def reference(
     run.recording.finish()
     connections = connection_rows(run.recording)
     has_books = book is not None and run.selection.has_channel("l2_data")
+    run.tables["market_trades"] = kept_trades(run.tables["market_trades"])
+    run.tables["candles"] = last_candles(run.tables["candles"])
     coverage = run.coverage_rows(trusts_beat=trusts_beat, has_books=has_books)
     run.tables |= {"connections": connections, "coverage": coverage}
     if book is not None and has_books:
@@ -194,7 +198,12 @@ class _Run:
         selected = {TABLE_OF[name] for name in PUBLIC if self.selection.has_channel(name)}
         return [
             row
-            for row in coverage_rows(self.recording, trusts_beat=trusts_beat, crossings=crossed)
+            for row in coverage_rows(
+                self.recording,
+                trusts_beat=trusts_beat,
+                crossings=crossed,
+                missing=missing_trades(self.tables["market_trades"], self.recording),
+            )
             if row["channel"] in selected and self.selection.has_product(row["product_id"])
         ]
 

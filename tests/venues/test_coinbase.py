@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from etl_ray.scan import LineParser, Parsed
-from etl_ray.tables import TABLES, Numbers
+from etl_ray.tables import DELIVERED, TABLES, Numbers
 from etl_ray.venues import Venue
 from etl_ray.venues.coinbase import CANDLE_NS, COINBASE
 from tests.scan.outcome import parse, strict_only
@@ -56,7 +56,7 @@ def rows(table: str, venue: Venue, *messages: JsonObject | bytes, numbers: Numbe
     if table not in found.rows:
         return []
     columns = venue.assemble[table](found.rows[table])
-    declared = TABLES[table]
+    declared = DELIVERED[table]
     assert columns.keys() == set(declared.names) - BY_STAGE
     for name, column in columns.items():
         assert column.type == declared.column(name).arrow_type(numbers), name
