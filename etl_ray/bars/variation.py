@@ -37,7 +37,8 @@ def variations(tape: Tape, cuts: Cuts, *, length_ns: int, step_ns: int) -> Varia
     returns = log_ratios(tape, lasts + start, np.maximum(previous, 0))
     bar = np.repeat(np.arange(len(cuts)), np.diff(np.searchsorted(lasts + start, cuts.edges)))
     follows = (step[1:] == step[:-1] + 1) & (bar[1:] == bar[:-1])
-    products = np.abs(returns[1:]) * np.abs(returns[:-1])
+    with np.errstate(invalid="ignore"):  # of infinities, where a price is 0
+        products = np.abs(returns[1:]) * np.abs(returns[:-1])
     # `bincount` adds one after the other, so that a sum does not depend on what else is summed.
     realized = np.bincount(bar, returns * returns, len(cuts)).astype(np.float64)
     bipower = np.bincount(bar[1:][follows], products[follows], len(cuts)).astype(np.float64)
