@@ -12,7 +12,7 @@ from etl_ray.tables.book import BookColumns
 
 _INTERVAL = re.compile(r"([1-9][0-9]*)(ms|s|m|h)")
 _UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_LONGEST_NS = 24 * _UNITS_NS["h"]
+LONGEST_NS = 24 * _UNITS_NS["h"]
 _MAX_DEPTH = 1_000
 
 Numbers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)]
@@ -41,7 +41,7 @@ class Level2Options(Section):
     @field_validator("emit")
     @classmethod
     def _know_interval(cls, emit: str) -> str:
-        if emit != "message" and not 0 < _interval_ns(emit) <= _LONGEST_NS:
+        if emit != "message" and not 0 < interval_ns(emit) <= LONGEST_NS:
             raise expected("message, or an interval up to 24h such as 100ms, 1s, 5m, 1h", emit)
         return emit
 
@@ -56,7 +56,7 @@ class Level2Options(Section):
     @property
     def interval_ns(self) -> int:
         """Length of the intervals at whose ends rows are written, 0 for a row after each message."""
-        return 0 if self.emit == "message" else _interval_ns(self.emit)
+        return 0 if self.emit == "message" else interval_ns(self.emit)
 
     @property
     def columns(self) -> BookColumns:
@@ -86,6 +86,7 @@ OPTIONS: dict[str, type[Section]] = {"level2": Level2Options, "ticker": TickerOp
 """The processor options of each channel that has some."""
 
 
-def _interval_ns(text: str) -> int:
+def interval_ns(text: str) -> int:
+    """Return the length that a text such as 100ms, 1s, 5m or 1h tells, -1 if it tells none."""
     match = _INTERVAL.fullmatch(text)
     return int(match[1]) * _UNITS_NS[match[2]] if match and len(text) < 20 else -1

@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from etl_ray.config.books import OPTIONS, Level2Options, NoOptions, TickerOptions
+from etl_ray.config.derived import DerivedConfig
 from etl_ray.config.sections import (
     ChannelConfig,
     ConfigRefusedError,
@@ -36,7 +37,10 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 """Version of the output's layout; part of the semantic hash, so that a new layout redoes what an old one wrote."""
 
-DERIVED = ("rejects", "instruments", "book", "book_checkpoints", "connections", "coverage", "witness")
+DERIVED = (
+    *("rejects", "instruments", "book", "book_checkpoints", "connections", "coverage", "witness"),
+    *("bars", "trades_with_book", "features"),
+)
 """Tables that are no channel's own."""
 
 CHANNELS = tuple(name for name in TABLES if name not in DERIVED)
@@ -76,6 +80,7 @@ class JobConfig(Section):
     address: Text | None = None
     strict: bool = False
     overwrite: bool = False
+    derived: DerivedConfig = DerivedConfig()
     staging: StagingConfig = StagingConfig()
     resources: ResourcesConfig = ResourcesConfig()
 
@@ -152,6 +157,26 @@ class JobConfig(Section):
         """Whether this run rebuilds books."""
         return self.channels["level2"].enabled and self.level2.reconstruct_lob
 
+    @field_validator("derived")
+    @classmethod
+    def _derived_has_sources(cls, derived: DerivedConfig, info: ValidationInfo) -> DerivedConfig:
+        channels = info.data.get("channels", {})
+        trades, level2 = channels.get("market_trades"), channels.get("level2")
+        if not derived.is_asked or trades is None or level2 is None:
+            return derived
+        if not trades.enabled or trades.processors or set(trades.partition_cols) != {"product_id", "date"}:
+            raise problem(
+                "bars and features need the channel market_trades, partitioned by product_id and date and without "
+                "processors of your own; expected it so, or no derived tables"
+            )
+        options = Level2Options.model_validate(level2.processor_options)
+        if derived.needs_books and not (level2.enabled and options.reconstruct_lob and not options.interval_ns):
+            raise problem(
+                "trades_with_book and features need a book after each message; expected the channel level2 with "
+                "reconstruct_lob: true and emit: message, or neither of them"
+            )
+        return derived
+
     def enabled_channels(self) -> tuple[str, ...]:
         """Return the names of the enabled channels, in table order."""
         return tuple(name for name in CHANNELS if self.channels[name].enabled)
@@ -176,6 +201,7 @@ class JobConfig(Section):
                 }
                 for name in self.enabled_channels()
             },
+            "derived": self.derived.semantic(),
             "products": sorted(self.products),
             "numbers": self.numbers,
             "staging": {

@@ -99,7 +99,10 @@ def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel]:
     """Return the section that `path` leads to from `model`."""
     if "processors" in path:
         return ProcessorConfig
-    return SECTIONS[str(path[0])] if path else model
+    if path and path[0] == "channels":
+        return ChannelConfig
+    section = model.model_fields[str(path[0])].annotation if path else model
+    return section if isinstance(section, type) and issubclass(section, BaseModel) else model
 
 
 _nested: ContextVar[bool] = ContextVar("_nested", default=False)
@@ -209,11 +212,3 @@ class ResourcesConfig(Section):
     cpus_per_task: PositiveFloat = 1.0
     memory_mb_per_task: Count = 1024
     max_tasks: Count | None = None
-
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "channels": ChannelConfig,
-    "staging": StagingConfig,
-    "resources": ResourcesConfig,
-}
-"""The sections by their key; `channels` holds one for each channel."""

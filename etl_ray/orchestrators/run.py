@@ -21,6 +21,8 @@ from etl_ray.orchestrators.compiled import compile_all
 from etl_ray.orchestrators.compose import ComposeOptions
 from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
 from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
+from etl_ray.orchestrators.derive_plan import DeriveOptions
+from etl_ray.orchestrators.derive_stage import derive_all
 from etl_ray.orchestrators.engines import Engine, choose_engine
 from etl_ray.orchestrators.findings import damaged, findings
 from etl_ray.orchestrators.lock import exclusive
@@ -180,6 +182,7 @@ class _Run:
             plans = plan_books(done.receipts, stitched, self._venue.channels.index("l2_data"))
             books = self._replay(engine, plans)
             files = self._with_metadata(files, stitched, trades, books, self._witness(engine, files, books))
+            files = (*files, *derive_all(files, self._derive_options, engine=engine, progress=self._progress))
         finally:
             engine.close()
         manifest = self._manifest(done, stitched, files, plans.refused)
@@ -296,6 +299,16 @@ class _Run:
         self._progress.done()
         return tuple(sorted((file for file in files if file.rows), key=lambda file: file.path))
 
+    @property
+    def _derive_options(self) -> DeriveOptions:
+        return DeriveOptions(
+            input=self._target,
+            output=self._target,
+            numbers=self._config.numbers,
+            rows_per_group=self._config.staging.rows_per_group,
+            derived=self._config.derived,
+        )
+
     @cached_property
     def _target(self) -> str:
         """Where final files are built: in place, or in a waiting room if they replace something."""
@@ -395,7 +408,7 @@ class _Run:
             start_ns=self._config.start,
             end_ns=self._config.end,
             inputs=self.inputs,
-            files=files,
+            files=tuple(sorted(files, key=lambda file: file.path)),
             counts=done.counts,
             messages=dict(sorted(messages.items())),
             damaged=damaged(done.units, done.receipts),

@@ -14,6 +14,8 @@ from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
 from etl_ray.orchestrators.build import BuildOptions, build
 from etl_ray.orchestrators.candle_build import BuiltCandles, CandleBuildOptions, CandleShard, build_candles
 from etl_ray.orchestrators.compose import ComposeOptions, compose
+from etl_ray.orchestrators.derive import Derived, derive
+from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.receipts import BuiltFile, Receipt
@@ -23,7 +25,7 @@ from etl_ray.orchestrators.trade_shards import TradeShard
 from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, WitnessTask, witness
 from etl_ray.readers.segments import Unit
 
-Stage = Literal["normalize", "compose", "build", "trades", "candles", "replay", "witness"]
+Stage = Literal["normalize", "compose", "build", "trades", "candles", "replay", "witness", "derive"]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
@@ -57,6 +59,10 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
         task = from_json(WitnessTask, item)
         with _named(f"the witness of {task.product}"):
             return to_json(witness(task, from_json(WitnessOptions, options)))
+    if stage == "derive":
+        derived = from_json(DeriveTask, item)
+        with _named(f"{derived.product}, {derived.dates[0]}"):
+            return to_json(Derived(derive(derived, _derive_options(options))))
     shard = from_json(Shard, item)
     with _named(shard.path):
         return to_json(build(shard, _build_options(options)))
@@ -108,6 +114,11 @@ def read_built_candles(data: bytes) -> BuiltCandles:
     return from_json(BuiltCandles, data)
 
 
+def read_derived(data: bytes) -> Derived:
+    """Read the result of the stage `derive`."""
+    return from_json(Derived, data)
+
+
 def read_witnessed(data: bytes) -> Witnessed:
     """Read the result of the stage `witness`."""
     return from_json(Witnessed, data)
@@ -134,6 +145,11 @@ def _normalizer(options: bytes) -> Normalizer:
 @lru_cache(maxsize=1)
 def _trade_options(options: bytes) -> TradeBuildOptions:
     return from_json(TradeBuildOptions, options)
+
+
+@lru_cache(maxsize=1)
+def _derive_options(options: bytes) -> DeriveOptions:
+    return from_json(DeriveOptions, options)
 
 
 @lru_cache(maxsize=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from etl_ray.tables.bars import BARS
 from etl_ray.tables.book import BOOK
 from etl_ray.tables.book_checkpoints import BOOK_CHECKPOINTS
 from etl_ray.tables.candles import CANDLES, DELIVERED_CANDLES
 from etl_ray.tables.connections import CONNECTIONS
 from etl_ray.tables.coverage import COVERAGE
 from etl_ray.tables.errors import ERRORS
+from etl_ray.tables.features import FEATURES
 from etl_ray.tables.heartbeats import HEARTBEATS
 from etl_ray.tables.instruments import INSTRUMENTS
 from etl_ray.tables.level2 import LEVEL2
@@ -17,6 +19,7 @@ from etl_ray.tables.schema import DECIMAL, NUMBER, SYMBOL, TIME, Column, Numbers
 from etl_ray.tables.status import STATUS
 from etl_ray.tables.subscriptions import SUBSCRIPTIONS
 from etl_ray.tables.ticker import TICKER
+from etl_ray.tables.trades_with_book import TRADES_WITH_BOOK
 from etl_ray.tables.witness import WITNESS
 
 TABLES: dict[str, Table] = {
@@ -37,6 +40,9 @@ TABLES: dict[str, Table] = {
         CONNECTIONS,
         COVERAGE,
         WITNESS,
+        BARS,
+        TRADES_WITH_BOOK,
+        FEATURES,
     )
 }
 """All tables by name, in the order in which documentation lists them."""
@@ -49,6 +55,7 @@ DELIVERED: dict[str, Table] = {
 """The tables as delivered, before copies or versions are left out: what parsers yield and units stage."""
 
 __all__ = [
+    "BARS",
     "BOOK",
     "BOOK_CHECKPOINTS",
     "CANDLES",
@@ -59,6 +66,7 @@ __all__ = [
     "DELIVERED_CANDLES",
     "DELIVERED_TRADES",
     "ERRORS",
+    "FEATURES",
     "HEARTBEATS",
     "INSTRUMENTS",
     "LEVEL2",
@@ -71,6 +79,7 @@ __all__ = [
     "TABLES",
     "TICKER",
     "TIME",
+    "TRADES_WITH_BOOK",
     "WITNESS",
     "Column",
     "Numbers",

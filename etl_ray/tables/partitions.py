@@ -26,9 +26,9 @@ def encode_value(value: str) -> str:
 
 def partition_path(table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> str:
     """Return the directory of a partition, relative to OUTPUT."""
-    # Dates are ours: digits, or the word unknown.
+    # Dates and names of bars are ours: digits, letters, the word unknown.
     parts = (
-        f"{column}={value if column == 'date' else encode_value(value)}"
+        f"{column}={value if column in ('date', 'bar') else encode_value(value)}"
         for column, value in zip(columns, values, strict=True)
     )
     return "/".join((table, *parts))
