@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 from math import isclose
 
 import polars as pl
@@ -48,7 +49,7 @@ def check_parts(case: Case, cuts: list[int], extra: int) -> None:
     frame = case.frame
     edges = [FIRST_NS, *sorted(MIDNIGHT_NS + cut for cut in cuts), END_NS]
     parts = []
-    for first_ns, end_ns in zip(edges, edges[1:], strict=False):
+    for first_ns, end_ns in pairwise(edges):
         since, until = context(case.spec, case.options, first_ns=first_ns, end_ns=end_ns)
         within = frame.with_row_index().filter(pl.col("ts_event") >= since, pl.col("ts_event") < until)["index"]
         start = frame.filter(pl.col("ts_event") < since).height

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 DAY_NS = 86_400 * 10**9
 _CONTEXT = Context(prec=50)
@@ -45,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Piece:
-    """A bar by the places of its first and last trade; `full` is whether it reached its size; `since` is its restart."""
+    """A bar by the places of its first and last trade, whether it reached its size, and the place of its restart."""
 
     first: int
     last: int
@@ -178,10 +179,10 @@ def _variations(trades: list[Trade], start: int, asked: Asked, complete: bool) -
     prices = [[trade.price for trade in trades if trade.ts_event < time][-1] for time in grid]
     if 0 in prices:
         return none
-    returns = [_log(later / earlier) for earlier, later in zip(prices, prices[1:], strict=False)]
+    returns = [_log(later / earlier) for earlier, later in pairwise(prices)]
     if n < 10:
         return none | {"rv_n": n}
-    pairs = sum((abs(a) * abs(b) for a, b in zip(returns, returns[1:], strict=False)), Decimal(0))
+    pairs = sum((abs(a) * abs(b) for a, b in pairwise(returns)), Decimal(0))
     return {
         "realized_variance": float(sum((r * r for r in returns), Decimal(0))),
         "bipower_variation": float(_CONTEXT.multiply(_PI / 2 * n / (n - 1), pairs)),
@@ -201,7 +202,7 @@ def _roll(own: list[Trade]) -> float | None:
         for trade, after in zip(own, [*own, None][1:], strict=True)
         if after is None or (trade.ts_event, trade.taker_side) != (after.ts_event, after.taker_side)
     ]
-    changes = [later - earlier for earlier, later in zip(prices, prices[1:], strict=False)]
+    changes = [later - earlier for earlier, later in pairwise(prices)]
     pairs = list(zip(changes[1:], changes, strict=False))
     if len(pairs) < 20:
         return None
