@@ -13,10 +13,11 @@ from etl_ray.version import __version__
 if TYPE_CHECKING:
     from etl_ray.config import ChannelConfig, JobConfig, load_config
     from etl_ray.dataset import map_processor, read_dataset
-    from etl_ray.job import ETLJob
+    from etl_ray.job import ETLJob, reprocess
     from etl_ray.orchestrators.book_at import BookAt, book_at
     from etl_ray.orchestrators.pipeline import ETLPipeline
     from etl_ray.orchestrators.segment_pipeline import SegmentPipeline
+    from etl_ray.processors.bars import BarsProcessor
     from etl_ray.processors.base import BaseProcessor
     from etl_ray.processors.chain import ProcessorChain
     from etl_ray.processors.channels import CandlesProcessor, TickerProcessor, TradesProcessor
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from etl_ray.readers.base import BaseReader
     from etl_ray.readers.ndjson import NDJSONReader
     from etl_ray.readers.parquet import ParquetReader
-    from etl_ray.summary import RunSummary
+    from etl_ray.summary import ReprocessSummary, RunSummary
     from etl_ray.tables import TABLES
     from etl_ray.writers.base import BaseWriter
     from etl_ray.writers.parquet import ParquetWriter
 
 _WHERE = {
+    "BarsProcessor": "etl_ray.processors.bars",
     "BaseProcessor": "etl_ray.processors.base",
     "BaseReader": "etl_ray.readers.base",
     "BaseWriter": "etl_ray.writers.base",
@@ -46,6 +48,7 @@ _WHERE = {
     "ParquetWriter": "etl_ray.writers.parquet",
     "ProcessorChain": "etl_ray.processors.chain",
     "RawParser": "etl_ray.processors.parse",
+    "ReprocessSummary": "etl_ray.summary",
     "RunSummary": "etl_ray.summary",
     "SegmentPipeline": "etl_ray.orchestrators.segment_pipeline",
     "TABLES": "etl_ray.tables",
@@ -55,10 +58,12 @@ _WHERE = {
     "load_config": "etl_ray.config",
     "map_processor": "etl_ray.dataset",
     "read_dataset": "etl_ray.dataset",
+    "reprocess": "etl_ray.job",
 }
 
 __all__ = [
     "TABLES",
+    "BarsProcessor",
     "BaseProcessor",
     "BaseReader",
     "BaseWriter",
@@ -74,6 +79,7 @@ __all__ = [
     "ParquetWriter",
     "ProcessorChain",
     "RawParser",
+    "ReprocessSummary",
     "RunSummary",
     "SegmentPipeline",
     "TickerProcessor",
@@ -83,6 +89,7 @@ __all__ = [
     "load_config",
     "map_processor",
     "read_dataset",
+    "reprocess",
 ]
 
 

@@ -112,9 +112,9 @@ def cut_by_size(tape: Tape, spec: BarSpec, reset: Reset, carried: Carried) -> Cu
 
 
 def _aligned(times: tuple[int, int], length_ns: int) -> tuple[int, int]:
-    """Return the first multiples of `length_ns` that are not before the times."""
-    first, end = times
-    return -(-first // length_ns) * length_ns, -(-end // length_ns) * length_ns
+    """Return the first multiples of `length_ns` that are not before the times, or the end of time."""
+    first, end = (min(-(-time // length_ns) * length_ns, 2**63 - 1) for time in times)
+    return first, end
 
 
 def _closed(tape: Tape, spec: BarSpec, restarts: Bools, done: int) -> tuple[Bools, Bools]:
