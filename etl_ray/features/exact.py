@@ -75,7 +75,8 @@ def distinct(values: Integers) -> Integers:
     """Return the different values, ascending."""
     ordered = values.copy()
     ordered.sort()
-    return ordered[np.append(True, np.asarray(np.diff(ordered) != 0, np.bool_))[: len(ordered)]]
+    found: Integers = ordered[np.append(True, np.asarray(np.diff(ordered) != 0, np.bool_))[: len(ordered)]]
+    return found
 
 
 def largest(values: Integers) -> int:
