@@ -36,7 +36,8 @@ from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
-from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, plan_witness, witness_rows
+from etl_ray.orchestrators.witness import Witnessed, witness_rows
+from etl_ray.orchestrators.witness_stage import hear_witnesses
 from etl_ray.orchestrators.work import (
     read_built,
     read_built_book,
@@ -44,7 +45,6 @@ from etl_ray.orchestrators.work import (
     read_built_trades,
     read_composed,
     read_receipt,
-    read_witnessed,
 )
 from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
@@ -181,7 +181,15 @@ class _Run:
             files = (*files, *(file for built in trades for file in built.files), *self._candles(engine, stitched))
             plans = plan_books(done.receipts, stitched, self._venue.channels.index("l2_data"))
             books = self._replay(engine, plans)
-            files = self._with_metadata(files, stitched, trades, books, self._witness(engine, files, books))
+            witnessed = hear_witnesses(
+                (*files, *(file for book in books for file in book.files)),
+                {book.product for book in books},
+                self._config,
+                options=self._derive_options,
+                engine=engine,
+                progress=self._progress,
+            )
+            files = self._with_metadata(files, stitched, trades, books, witnessed)
             files = (*files, *derive_all(files, self._derive_options, engine=engine, progress=self._progress))
         finally:
             engine.close()
@@ -354,27 +362,6 @@ class _Run:
             self._progress.advance(0, 1)
         self._progress.done()
         return tuple(books)
-
-    def _witness(
-        self, engine: Engine, files: tuple[BuiltFile, ...], books: tuple[BuiltBook, ...]
-    ) -> tuple[Witnessed, ...]:
-        """Hold books to tickers, where both are written as they are defined, message by message and by product."""
-        ticker = self._config.channels["ticker"]
-        if self._config.level2.interval_ns or ticker.processors or "product_id" not in self._partition_cols["ticker"]:
-            return ()
-        tasks = plan_witness(
-            (*files, *(file for book in books for file in book.files)), {book.product for book in books}
-        )
-        if not tasks:
-            return ()
-        self._progress.stage("witness", 0, len(tasks))
-        found: list[Witnessed] = []
-        items = [(to_json(task), task.bytes) for task in tasks]
-        for result in engine.run("witness", to_json(WitnessOptions(self._target)), items):
-            found.append(read_witnessed(result))
-            self._progress.advance(0, 1)
-        self._progress.done()
-        return tuple(found)
 
     def _with_metadata(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from etl_ray.tables.partitions import encode_value
 from etl_ray.tables.schema import TIME
 from etl_ray.tables.witness import WITNESS
 from etl_ray.venues.rows import NS_PER_DAY, Bools, Int64s
+
+Kind = Literal["candle", "ticker"]
 
 _NS_PER_HOUR = 3_600_000_000_000
 _STATE = ("ts_server", "bid_price_0", "ask_price_0")
@@ -43,21 +46,22 @@ class WitnessTask:
 
 
 @dataclass(frozen=True)
-class WitnessHour:
-    """The counts of an hour that begins at `ts_start` (ns)."""
+class WitnessSpan:
+    """The counts of an hour or a date that begins at `ts_start` (ns)."""
 
     ts_start: int
-    tickers: int
-    quiet: int
+    witnesses: int
+    compared: int
     equal: int
 
 
 @dataclass(frozen=True)
 class Witnessed:
-    """The hours of a product, in order."""
+    """What witnesses of a kind say of a product, in order of time."""
 
     product: str
-    hours: tuple[WitnessHour, ...]
+    kind: Kind
+    spans: tuple[WitnessSpan, ...]
 
 
 def plan_witness(files: Iterable[BuiltFile], products: Iterable[str]) -> tuple[WitnessTask, ...]:
@@ -102,8 +106,8 @@ def witness(task: WitnessTask, options: WitnessOptions) -> Witnessed:
                     mine = index == k
                     found = (mine.sum(), (mine & quiet).sum(), (mine & quiet & equal).sum())
                     counts.setdefault(hour, np.zeros(3, np.int64))[:] += found
-    hours_found = (WitnessHour(hour * _NS_PER_HOUR, *found.tolist()) for hour, found in sorted(counts.items()))
-    return Witnessed(task.product, tuple(hours_found))
+    spans = (WitnessSpan(hour * _NS_PER_HOUR, *found.tolist()) for hour, found in sorted(counts.items()))
+    return Witnessed(task.product, "ticker", tuple(spans))
 
 
 def witness_rows(found: Iterable[Witnessed]) -> pa.Table:
@@ -111,16 +115,18 @@ def witness_rows(found: Iterable[Witnessed]) -> pa.Table:
     rows = [
         {
             "product_id": item.product,
-            "date": date_of(hour.ts_start),
-            "ts_start": hour.ts_start,
-            "n_tickers": hour.tickers,
-            "n_quiet": hour.quiet,
-            "n_equal": hour.equal,
-            "share": hour.equal / hour.quiet if hour.quiet else None,
+            "date": date_of(span.ts_start),
+            "kind": item.kind,
+            "ts_start": span.ts_start,
+            "n_witnesses": span.witnesses,
+            "n_compared": span.compared,
+            "n_equal": span.equal,
+            "share": span.equal / span.compared if span.compared else None,
         }
-        for item in sorted(found, key=lambda item: item.product)
-        for hour in item.hours
+        for item in found
+        for span in item.spans
     ]
+    rows.sort(key=lambda row: tuple(row[name] for name in WITNESS.order))
     return pa.Table.from_pylist(rows, schema=WITNESS.schema())
 
 

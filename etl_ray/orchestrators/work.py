@@ -13,6 +13,7 @@ from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook, WarmBo
 from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
 from etl_ray.orchestrators.build import BuildOptions, build
 from etl_ray.orchestrators.candle_build import BuiltCandles, CandleBuildOptions, CandleShard, build_candles
+from etl_ray.orchestrators.candle_witness import CandleTask, candle_witness
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.derive import Derived, derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
@@ -25,7 +26,7 @@ from etl_ray.orchestrators.trade_shards import TradeShard
 from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, WitnessTask, witness
 from etl_ray.readers.segments import Unit
 
-Stage = Literal["normalize", "compose", "build", "trades", "candles", "replay", "witness", "derive"]
+Stage = Literal["normalize", "compose", "build", "trades", "candles", "replay", "witness", "candle_witness", "derive"]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
@@ -33,7 +34,7 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
 
     normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to BuiltFile; replay: BookShard to
     BuiltBook; trades: TradeShard to BuiltTrades; candles: CandleShard to BuiltCandles; witness: WitnessTask to
-    Witnessed.
+    Witnessed; candle_witness: CandleTask to Witnessed; derive: DeriveTask to Derived.
     """
     if stage == "normalize":
         unit = from_json(Unit, item)
@@ -55,17 +56,26 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
         candles = from_json(CandleShard, item)
         with _named(candles.staged.path):
             return to_json(build_candles(candles, from_json(CandleBuildOptions, options)))
+    if stage == "build":
+        shard = from_json(Shard, item)
+        with _named(shard.path):
+            return to_json(build(shard, _build_options(options)))
+    return _work_on_files(stage, options, item)
+
+
+def _work_on_files(stage: Stage, options: bytes, item: bytes) -> bytes:
+    """Do one item of a stage that reads what others have built."""
+    if stage == "candle_witness":
+        held = from_json(CandleTask, item)
+        with _named(f"the candles of {held.trades.product}, {held.trades.dates[0]}"):
+            return to_json(candle_witness(held, _derive_options(options)))
     if stage == "witness":
         task = from_json(WitnessTask, item)
         with _named(f"the witness of {task.product}"):
             return to_json(witness(task, from_json(WitnessOptions, options)))
-    if stage == "derive":
-        derived = from_json(DeriveTask, item)
-        with _named(f"{derived.product}, {derived.dates[0]}"):
-            return to_json(Derived(derive(derived, _derive_options(options))))
-    shard = from_json(Shard, item)
-    with _named(shard.path):
-        return to_json(build(shard, _build_options(options)))
+    derived = from_json(DeriveTask, item)
+    with _named(f"{derived.product}, {derived.dates[0]}"):
+        return to_json(Derived(derive(derived, _derive_options(options))))
 
 
 @contextmanager

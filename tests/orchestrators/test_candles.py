@@ -164,10 +164,7 @@ def version(position: int, start: int, connection: str, product: str = "BTC-USD"
 def last(versions: list[Row], cuts: list[int], rows_at_once: int = 500_000) -> list[Row]:
     """Return what is kept of versions that come in pieces, times as ns."""
     bounds = [0, *sorted(cuts), len(versions)]
-    pieces = (
-        pa.Table.from_pylist(versions[a:b], schema=DELIVERED_CANDLES.schema())
-        for a, b in pairwise(bounds)
-    )
+    pieces = (pa.Table.from_pylist(versions[a:b], schema=DELIVERED_CANDLES.schema()) for a, b in pairwise(bounds))
     found = last_versions(pieces, "float64", rows_at_once=rows_at_once)
     assert found.schema.equals(CANDLES.schema(), check_metadata=True)
     plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in found.columns]

@@ -12,8 +12,8 @@ import pytest
 
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.witness import (
-    WitnessHour,
     WitnessOptions,
+    WitnessSpan,
     WitnessTask,
     plan_witness,
     witness,
@@ -47,8 +47,8 @@ def held(
     *,
     group: int = 100,
     kind: pa.DataType | None = None,
-) -> tuple[WitnessHour, ...]:
-    """Return the hours of a product with these files of books, by date, and of tickers."""
+) -> tuple[WitnessSpan, ...]:
+    """Return the counts by hour of a product with these files of books, by date, and of tickers."""
     kind, prices = kind or pa.float64(), ("bid_price_0", "ask_price_0")
     task = WitnessTask(
         product="BTC-USD",
@@ -64,7 +64,7 @@ def held(
         ),
         bytes=1,
     )
-    return witness(task, WitnessOptions(str(root))).hours
+    return witness(task, WitnessOptions(str(root))).spans
 
 
 def test_quiet_equal_and_neither(tmp_path: Path) -> None:
@@ -91,14 +91,14 @@ def test_quiet_equal_and_neither(tmp_path: Path) -> None:
         (day + 5 * S, (10.0, 11.0)),  # no bid in any of the three
         (day + 6 * S, (10.0, 11.0)),  # one state behind, not two
     ]
-    assert held(tmp_path, {"2025-11-27": [states]}, [tickers]) == (WitnessHour(day, 9, 3, 1),)
+    assert held(tmp_path, {"2025-11-27": [states]}, [tickers]) == (WitnessSpan(day, 9, 3, 1),)
 
 
 def test_a_clock_that_steps_back_brings_back_no_state(tmp_path: Path) -> None:
     times = (1, 5, 3, 4, 6, 7, 8)
     states = [(MIDNIGHT_NS + ts * S, (9.0 if ts == 1 else 10.0, 11.0)) for ts in times]
     tickers = [(MIDNIGHT_NS + 4 * S + 1, (10.0, 11.0)), (MIDNIGHT_NS + 5 * S, (10.0, 11.0))]
-    assert held(tmp_path, {"2025-11-27": [states]}, [tickers]) == (WitnessHour(MIDNIGHT_NS, 2, 1, 1),)
+    assert held(tmp_path, {"2025-11-27": [states]}, [tickers]) == (WitnessSpan(MIDNIGHT_NS, 2, 1, 1),)
 
 
 @pytest.mark.parametrize("group", [1, 2, 100])
@@ -112,9 +112,9 @@ def test_states_of_the_days_beside(group: int, tmp_path: Path) -> None:
     }
     tickers = [[(day - S, (10.0, 11.0)), (day + S, (10.0, 11.0))], [(day + 3600 * S, (10.0, 12.0))]]
     assert held(tmp_path, books, tickers, group=group) == (
-        WitnessHour(day - 3600 * S, 1, 1, 1),
-        WitnessHour(day, 1, 1, 1),
-        WitnessHour(day + 3600 * S, 1, 1, 0),
+        WitnessSpan(day - 3600 * S, 1, 1, 1),
+        WitnessSpan(day, 1, 1, 1),
+        WitnessSpan(day + 3600 * S, 1, 1, 0),
     )
 
 
@@ -158,10 +158,11 @@ def test_random_rows_are_those_of_the_reference(seed: int, kind: pa.DataType, tm
     ]
     tickers = [{"product_id": "BTC-USD", "ts_server": ts, "best_bid": bid, "best_ask": ask} for ts, (bid, ask) in said]
     expected = [
-        (row["ts_start"], row["n_tickers"], row["n_quiet"], row["n_equal"]) for row in reference_rows(asked, tickers)
+        (row["ts_start"], row["n_witnesses"], row["n_compared"], row["n_equal"])
+        for row in reference_rows(asked, tickers)
     ]
-    assert [(hour.ts_start, hour.tickers, hour.quiet, hour.equal) for hour in found] == expected
-    assert sum(hour.quiet for hour in found) > sum(hour.equal for hour in found) > 0
+    assert [(span.ts_start, span.witnesses, span.compared, span.equal) for span in found] == expected
+    assert sum(span.compared for span in found) > sum(span.equal for span in found) > 0
 
 
 def test_tasks_are_of_products_with_both() -> None:
@@ -197,7 +198,9 @@ def rows_of(output: Path) -> list[dict[str, object]]:
 def test_real_flow(real_flow: Path, output_dir: Path) -> None:
     run(real_flow, output_dir)
     rows = rows_of(output_dir)
-    assert [(row["product_id"], row["date"], row["n_tickers"], row["n_quiet"], row["n_equal"]) for row in rows] == [
+    assert [
+        (row["product_id"], row["date"], row["n_witnesses"], row["n_compared"], row["n_equal"]) for row in rows
+    ] == [
         ("BTC-USDT", "2024-08-08", 9737, 2063, 2063),
         ("ETH-USDT", "2024-08-08", 6098, 1128, 1128),
         ("BTC-USDT", "2024-08-09", 10166, 2150, 2149),
@@ -221,12 +224,12 @@ def test_real_flow(real_flow: Path, output_dir: Path) -> None:
 )
 def test_no_witness(channels: dict[str, object], sample_dir: Path, output_dir: Path) -> None:
     run(sample_dir, output_dir, channels=channels)
-    assert not (output_dir / "witness").exists()
+    assert {row["kind"] for row in rows_of(output_dir)} == {"candle"}
 
 
 def test_a_sample_agrees_with_itself(sample_dir: Path, output_dir: Path) -> None:
-    summary = run(sample_dir, output_dir, channels={"ticker": {"partition_cols": ["product_id"]}})
-    rows = rows_of(output_dir)
-    assert summary.rows["witness"] == len(rows) == 4
+    run(sample_dir, output_dir, channels={"ticker": {"partition_cols": ["product_id"]}})
+    rows = [row for row in rows_of(output_dir) if row["kind"] == "ticker"]
+    assert len(rows) == 4
     assert {row["share"] for row in rows} <= {None, 1.0}
-    assert sum(row["n_quiet"] for row in rows) > 0  # type: ignore[misc]
+    assert sum(row["n_compared"] for row in rows) > 0  # type: ignore[misc]

@@ -25,7 +25,7 @@ from tests.reference.segments import Segment, find_segments, split_lines
 from tests.reference.strict_json import NotJsonError
 from tests.reference.trades import kept_trades, missing_trades
 from tests.reference.values import InvalidError
-from tests.reference.witness import witness_rows
+from tests.reference.witness import candle_witness_rows, witness_rows
 
 _CHANNEL_NAME = re.compile(rb'"channel"[ \t\r]*:[ \t\r]*"([A-Za-z0-9_]{1,64})"')
 _MAX_RAW_BYTES = 65_536
@@ -141,13 +141,15 @@ def reference(
     has_books = book is not None and run.selection.has_channel("l2_data")
     run.tables["market_trades"] = kept_trades(run.tables["market_trades"])
     run.tables["candles"] = last_candles(run.tables["candles"])
+    run.tables["witness"] = candle_witness_rows(run.tables["candles"], run.tables["market_trades"])
     coverage = run.coverage_rows(trusts_beat=trusts_beat, has_books=has_books)
     run.tables |= {"connections": connections, "coverage": coverage}
     if book is not None and has_books:
         options = replace(book, decimal=numbers == "decimal", trusts_beat=trusts_beat)
         run.tables["book"] = job_book_rows(run.recording, options, run.selection.is_asked)
         if not options.interval_ns:
-            run.tables["witness"] = witness_rows(run.tables["book"], run.tables["ticker"])
+            run.tables["witness"] += witness_rows(run.tables["book"], run.tables["ticker"])
+    run.tables["witness"].sort(key=lambda row: (row["product_id"], row["kind"], row["ts_start"]))
     run.tables["instruments"].sort(key=lambda row: (row["segment"], row["line"], row["product_id"]))
     for name, rows in run.tables.items():
         table = book_table(_columns(book)) if book is not None and name == "book" else TABLES[name]

@@ -168,6 +168,11 @@ def utc_date(ns: int) -> str:
     return _date_of_day(ns // _NS_PER_DAY)
 
 
+def utc_midnight(date: str) -> int:
+    """Return the beginning of a UTC date in ns."""
+    return (datetime.date.fromisoformat(date).toordinal() - _EPOCH_DAY) * _NS_PER_DAY
+
+
 def read_product(source: Object, key: str) -> str:
     """Return a required product."""
     value = source.get(key)
