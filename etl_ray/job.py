@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etl_ray.config import JobConfig
 from etl_ray.progress import Progress, SilentProgress
-from etl_ray.summary import RunSummary
+from etl_ray.summary import ReprocessSummary, RunSummary
 
 
 class ETLJob:
@@ -37,3 +37,26 @@ class ETLJob:
         """Process messages with server times in [start, end): dates (00:00 UTC), RFC 3339 times or ns UTC."""
         config = self.config.merge({"start": start, "end": end})
         return ETLJob(self.input_dir, self.output_dir, config=config, progress=self._progress).process_all()
+
+
+def reprocess(
+    output_dir: str,
+    dest_dir: str,
+    *,
+    config: JobConfig | None = None,
+    books: bool = False,
+    progress: Progress | None = None,
+) -> ReprocessSummary:
+    """Compute the derived tables that `config` asks for from the tables of a job's `output_dir` into `dest_dir`.
+
+    With `books` also `book`, with the options of `level2`. ConfigError says what is missing for that.
+    """
+    from etl_ray.orchestrators.reprocess import reprocess as compute
+
+    return compute(
+        str(output_dir),
+        str(dest_dir),
+        config if config is not None else JobConfig(),
+        progress if progress is not None else SilentProgress(),
+        books=books,
+    )

@@ -1,4 +1,4 @@
-"""What a run has done, in figures."""
+"""What a run, or computing tables again, has done, in figures."""
 
 from __future__ import annotations
 
@@ -60,3 +60,19 @@ class RunSummary:
     def exit_code(self, strict: bool) -> int:
         """Return 0, or 3 if a segment is damaged or `strict` and there are findings."""
         return 3 if self.damaged or (strict and self.findings) else 0
+
+
+@dataclass(frozen=True)
+class ReprocessSummary:
+    """Figures of tables computed again: `rows` per table, `files`, wall time. `unchanged`: nothing was left to do."""
+
+    rows: dict[str, int]
+    files: int
+    seconds: float
+    output: str
+    run_id: str
+    unchanged: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all fields by name, ready for JSON."""
+        return {**vars(self), "rows": dict(self.rows)}

@@ -13,6 +13,7 @@ from typer.main import get_command
 from etl_ray import __version__
 from etl_ray.cli.book_at import book_at
 from etl_ray.cli.demo import demo
+from etl_ray.cli.reprocess import reprocess
 from etl_ray.cli.run import config, run
 from etl_ray.cli.sample import SampleCommand, sample
 from etl_ray.cli.schema import schema
@@ -21,11 +22,14 @@ from etl_ray.errors import EtlRayError
 _INTERRUPTED = 130
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-for _command in (run, book_at, demo, sample, schema, config):
+for _command in (run, reprocess, book_at, demo, sample, schema, config):
     _app.command(cls=SampleCommand if _command is sample else None)(_command)
 
 _run_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _run_app.command()(run)
+
+_reprocess_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+_reprocess_app.command()(reprocess)
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,6 +58,11 @@ def main() -> NoReturn:
 def main_run(program: str) -> NoReturn:
     """Run the command `run` alone, under the name `program`, and exit."""
     sys.exit(_exit_code(_run_app, sys.argv[1:], program=program))
+
+
+def main_reprocess(program: str) -> NoReturn:
+    """Run the command `reprocess` alone, under the name `program`, and exit."""
+    sys.exit(_exit_code(_reprocess_app, sys.argv[1:], program=program))
 
 
 def _exit_code(app: typer.Typer, arguments: Sequence[str], *, program: str) -> int:

@@ -42,6 +42,17 @@ NumbersOption = Annotated[
 BooksOption = Annotated[
     bool | None, typer.Option("--books/--no-books", help="Rebuild the order books of level2 (the default), or not.")
 ]
+BarsOption = Annotated[
+    list[str] | None,
+    typer.Option("--bars", metavar="KINDS", help="Bars to build, such as 1s,5m,tick:1000,volume:10.5,dollar:1000000."),
+]
+TradesWithBookOption = Annotated[
+    bool | None,
+    typer.Option("--trades-with-book", help="Put the book beside each trade, in a table of its own."),
+]
+FeaturesOption = Annotated[
+    str | None, typer.Option("--features", metavar="LENGTH", help="Features by interval, such as 1s.")
+]
 StrictOption = Annotated[
     bool | None, typer.Option("--strict/--no-strict", help="Exit with 3 if the input leaves any doubt.")
 ]
@@ -63,6 +74,9 @@ class RunOptions:
     address: str | None
     numbers: Numbers | None
     books: bool | None
+    bars: list[str] | None
+    trades_with_book: bool | None
+    features: str | None
     strict: bool | None
     overwrite: bool | None
 
@@ -92,6 +106,9 @@ class RunOptions:
             overrides["address"] = None  # the file's address belongs to the file's engine
         if self.products is not None:
             overrides["products"] = split_names(self.products, "--products")
+        derived = derived_overrides(self.bars, self.trades_with_book, self.features)
+        if derived:
+            overrides["derived"] = derived
         channels: dict[str, dict[str, object]] = {}
         if self.channels is not None:
             wanted = {channel_name(name) for name in split_names(self.channels, "--channels")}
@@ -99,6 +116,13 @@ class RunOptions:
         if self.books is not None:
             channels.setdefault("level2", {})["processor_options"] = {"reconstruct_lob": self.books}
         return overrides | ({"channels": channels} if channels else {})
+
+
+def derived_overrides(bars: list[str] | None, trades_with_book: bool | None, features: str | None) -> dict[str, object]:
+    """Return the keys of the section `derived` that options say."""
+    found: dict[str, object] = {"trades_with_book": trades_with_book, "features": features}
+    found["bars"] = None if bars is None else split_names(bars, "--bars")
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def split_names(values: list[str], option: str) -> list[str]:

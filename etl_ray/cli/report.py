@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from etl_ray.config import JobConfig
-from etl_ray.summary import RunSummary
+from etl_ray.summary import ReprocessSummary, RunSummary
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,15 @@ def print_summary(summary: RunSummary, *, config: JobConfig) -> None:
     console.print(_figures(summary))
 
 
-def _tables(summary: RunSummary, config: JobConfig) -> Table:
+def print_reprocessed(summary: ReprocessSummary, *, config: JobConfig) -> None:
+    """Print tables with their rows and files."""
+    console = results_console()
+    state = "nothing to do, DEST is up to date" if summary.unchanged else f"committed in {summary.seconds:,.1f} s"
+    console.print(f"Run {summary.run_id}: {state}. Tables in {summary.output}:", soft_wrap=True)
+    console.print(_tables(summary, config))
+
+
+def _tables(summary: RunSummary | ReprocessSummary, config: JobConfig) -> Table:
     """Return one line per table: rows, files and the shape of its folders."""
     table = Table()
     table.add_column("Table")

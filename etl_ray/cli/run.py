@@ -10,17 +10,20 @@ import typer
 
 from etl_ray.cli.options import (
     AddressOption,
+    BarsOption,
     BooksOption,
     ChannelsOption,
     ConfigOption,
     EndOption,
     EngineOption,
+    FeaturesOption,
     NumbersOption,
     OverwriteOption,
     ProductsOption,
     RunOptions,
     StartOption,
     StrictOption,
+    TradesWithBookOption,
 )
 from etl_ray.cli.report import print_summary, warn
 from etl_ray.config import JobConfig
@@ -41,6 +44,9 @@ def run(  # noqa: PLR0913 - one parameter per option
     address: AddressOption = None,
     numbers: NumbersOption = None,
     books: BooksOption = None,
+    bars: BarsOption = None,
+    trades_with_book: TradesWithBookOption = None,
+    features: FeaturesOption = None,
     strict: StrictOption = None,
     overwrite: OverwriteOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary table.")] = False,
@@ -66,6 +72,9 @@ def run(  # noqa: PLR0913 - one parameter per option
         address=address,
         numbers=numbers,
         books=books,
+        bars=bars,
+        trades_with_book=trades_with_book,
+        features=features,
         strict=strict,
         overwrite=overwrite,
     )
@@ -90,6 +99,9 @@ def config(  # noqa: PLR0913 - one parameter per option
     address: AddressOption = None,
     numbers: NumbersOption = None,
     books: BooksOption = None,
+    bars: BarsOption = None,
+    trades_with_book: TradesWithBookOption = None,
+    features: FeaturesOption = None,
     strict: StrictOption = None,
     overwrite: OverwriteOption = None,
 ) -> None:
@@ -104,6 +116,9 @@ def config(  # noqa: PLR0913 - one parameter per option
         address=address,
         numbers=numbers,
         books=books,
+        bars=bars,
+        trades_with_book=trades_with_book,
+        features=features,
         strict=strict,
         overwrite=overwrite,
     )

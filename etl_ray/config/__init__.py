@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etl_ray.config.books import Level2Options
+from etl_ray.config.derived import DerivedConfig
 from etl_ray.config.environment import inside_ray_job, ray_address
 from etl_ray.config.job import CHANNEL_ALIASES, CHANNELS, FORMAT_VERSION, JobConfig, channel_name, load_config
 from etl_ray.config.sections import ChannelConfig, ProcessorConfig, ResourcesConfig, StagingConfig, suggest
@@ -13,6 +14,7 @@ __all__ = [
     "CHANNEL_ALIASES",
     "FORMAT_VERSION",
     "ChannelConfig",
+    "DerivedConfig",
     "JobConfig",
     "Level2Options",
     "ProcessorConfig",

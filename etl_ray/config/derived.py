@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from etl_ray.bars.spec import BarSpec, parse_bar
 from etl_ray.config.books import LONGEST_NS, interval_ns
 from etl_ray.config.sections import Count, Names, Section, Text, expected, problem
+
+if TYPE_CHECKING:
+    from etl_ray.bars import BarSpec
 
 
 class DerivedConfig(Section):
@@ -97,6 +99,8 @@ def _duration_ns(text: str) -> int:
 
 
 def _bar(text: str) -> BarSpec:
+    from etl_ray.bars import parse_bar  # brings Polars along, which takes time
+
     try:
         return parse_bar(text)
     except ValueError as error:

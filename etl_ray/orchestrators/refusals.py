@@ -41,14 +41,12 @@ def check_same_run(latest: Manifest, inputs: Sequence[Input], config: JobConfig,
     """Raise ConfigError if OUTPUT was made in a way that this run cannot go on with."""
     before = json.loads(latest.semantic)
     now = json.loads(json.dumps(config.semantic()))
-    differences = _differences(before, now, "")
+    found = differences(before, now)
     if (latest.start_ns, latest.end_ns) != (config.start, config.end):
-        differences.append(
-            f"range: {_range(latest.start_ns, latest.end_ns)} there, {_range(config.start, config.end)} here"
-        )
-    if differences:
+        found.append(f"range: {_range(latest.start_ns, latest.end_ns)} there, {_range(config.start, config.end)} here")
+    if found:
         raise ConfigError(
-            f"OUTPUT {output} was made with another config: {'; '.join(differences)}. "
+            f"OUTPUT {output} was made with another config: {'; '.join(found)}. "
             "Give another OUTPUT, or --overwrite to replace it"
         )
     here = {item.identity for item in inputs}
@@ -61,11 +59,12 @@ def check_same_run(latest: Manifest, inputs: Sequence[Input], config: JobConfig,
         )
 
 
-def _differences(before: object, now: object, place: str) -> list[str]:
+def differences(before: object, now: object, place: str = "") -> list[str]:
+    """Return where two configs differ, each with what is there and what is here."""
     if isinstance(before, dict) and isinstance(now, dict):
         found = []
         for key in sorted(before.keys() | now.keys()):
-            found += _differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+            found += differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
         return found
     if before == now:
         return []

@@ -40,8 +40,9 @@ def test_help(arguments: list[str], etl_ray: Execute) -> None:
 def test_help_of_run_names_every_option(etl_ray: Execute) -> None:
     out = etl_ray("run", "--help").out
     assert sorted(set(re.findall(r"--[a-z-]+", out))) == [
-        "--address", "--books", "--channels", "--config", "--end", "--engine", "--help", "--json", "--no-books",
-        "--no-overwrite", "--no-strict", "--numbers", "--overwrite", "--products", "--quiet", "--start", "--strict",
+        "--address", "--bars", "--books", "--channels", "--config", "--end", "--engine", "--features", "--help",
+        "--json", "--no-books", "--no-overwrite", "--no-strict", "--numbers", "--overwrite",
+        "--products", "--quiet", "--start", "--strict", "--trades-with-book",
     ]  # fmt: skip
 
 

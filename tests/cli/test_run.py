@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from etl_ray.cli import main
-from etl_ray.config import CHANNELS, ChannelConfig, JobConfig, StagingConfig, load_config
+from etl_ray.config import CHANNELS, ChannelConfig, DerivedConfig, JobConfig, StagingConfig, load_config
 from etl_ray.errors import (
     ConfigError,
     EtlRayError,
@@ -63,6 +63,9 @@ def with_books(config: JobConfig, books: bool) -> JobConfig:
         (["--no-books"], with_books(JobConfig(), False)),
         (["--books"], JobConfig()),
         (["--no-books", "--channels", "ticker"], with_books(JobConfig(channels=only("ticker")), False)),
+        (["--bars", "1m,tick:10", "--bars", "5m"], JobConfig(derived=DerivedConfig(bars=("1m", "tick:10", "5m")))),
+        (["--trades-with-book"], JobConfig(derived=DerivedConfig(trades_with_book=True))),
+        (["--features", "500ms"], JobConfig(derived=DerivedConfig(features="500ms"))),
         (["--numbers", "decimal"], JobConfig(numbers="decimal")),
         (["--numbers", "float64"], JobConfig(numbers="float64")),
         (["--strict"], JobConfig(strict=True)),

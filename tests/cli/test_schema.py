@@ -13,7 +13,7 @@ def test_schema_lists_all_tables(etl_ray: Execute) -> None:
     outcome = etl_ray("schema")
     names = [line.split()[1] for line in outcome.out.splitlines() if line.startswith("│") and line[2] != " "]
     assert (outcome.code, outcome.err, names) == (0, "", list(TABLES))
-    assert "│ rejects          │ date             │ Lines that were rejected as a whole." in outcome.out
+    assert "│ rejects          │ date                  │ Lines that were rejected as a whole." in outcome.out
 
 
 def test_schema_of_a_table(etl_ray: Execute) -> None:

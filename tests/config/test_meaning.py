@@ -57,6 +57,7 @@ def test_semantic_is_what_decides_rows() -> None:
         },
         "products": ["BTC-USD", "ETH-USD"],
         "numbers": "decimal",
+        "derived": {},
         "staging": {
             "unit_bytes": 128_000_000,
             "block_bytes": 32_000_000,
@@ -75,6 +76,7 @@ SAME = [
     {"start": NOON_NS},
     {"end": NOON_NS},
     {"staging": {"url": "gs://bucket/staging"}},
+    {"derived": {"fill": True}},  # nothing is asked for that it could change
     {"resources": {"cpus_per_task": 2, "memory_mb_per_task": 1, "max_tasks": 1}},
     {"channels": {"level2": {"partition_cols": ["product_id", "date"]}}},
     {"channels": {"level2": {"processor_options": {"depth": 10, "emit": "message", "depth_bps": [5, 10, 25]}}}},
@@ -104,6 +106,9 @@ OTHER = [
     {"staging": {"unit_mb": 64}},
     {"staging": {"block_mb": 16}},
     {"staging": {"rows_per_file": 1}},
+    {"derived": {"bars": ["1m"]}},
+    {"derived": {"bars": ["1m"], "fill": True}},
+    {"derived": {"features": "1s"}},
     {"staging": {"rows_per_group": 1}},
     {"staging": {"max_line_mb": 1}},
 ]

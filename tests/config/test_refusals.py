@@ -18,7 +18,7 @@ from etl_ray.config import (
 )
 from etl_ray.errors import ConfigError
 
-KEYS = "venue, channels, products, start, end, numbers, engine, address, strict, overwrite, staging, resources"
+KEYS = "venue, channels, products, start, end, numbers, engine, address, strict, overwrite, derived, staging, resources"
 STAGING_KEYS = "unit_mb, block_mb, rows_per_file, rows_per_group, max_line_mb, url"
 CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, subscriptions, errors"
 TIMES = "a date (2025-11-26), a time with its zone (2025-11-26T14:00:00.123456789Z) or ns since 1970, from 2010 to 2100"
