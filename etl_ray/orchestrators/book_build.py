@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from etl_ray import storage
 from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.book_rows import BookRows
+from etl_ray.orchestrators.dated_files import DatedFiles
 from etl_ray.orchestrators.intervals import Intervals, Ticks
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.replay import CHUNK_MESSAGES, Chunk, ShardReplay, Stream, start_streams
 from etl_ray.tables import Numbers
 from etl_ray.tables.book import BookColumns, rows_at_once
 from etl_ray.tables.book_checkpoints import BOOK_CHECKPOINTS
-from etl_ray.tables.partitions import partition_path
 from etl_ray.venues.rows import NULL, Bools
-from etl_ray.writers.encodings import writer_options
 
 
 @dataclass(frozen=True)
@@ -117,8 +112,8 @@ def build_book(shard: BookShard, options: BookBuildOptions, warm: WarmBooks) -> 
     )
     crossed = _Crossed()
     with (
-        _Files("book", shard, options, rows.table.schema(options.numbers)) as books,
-        _Files("book_checkpoints", shard, options, BOOK_CHECKPOINTS.schema(options.numbers)) as checkpoints,
+        _files("book", shard, options, rows.table.schema(options.numbers)) as books,
+        _files("book_checkpoints", shard, options, BOOK_CHECKPOINTS.schema(options.numbers)) as checkpoints,
     ):
         for table in _tables(shard, replay, rows, options, checkpoints, crossed, warm):
             books.write(table)
@@ -126,12 +121,23 @@ def build_book(shard: BookShard, options: BookBuildOptions, warm: WarmBooks) -> 
     return BuiltBook(shard.product, shard.number, files, tuple(crossed.found), crossed.first, crossed.first_ts)
 
 
+def _files(table: str, shard: BookShard, options: BookBuildOptions, schema: pa.Schema) -> DatedFiles:
+    return DatedFiles(
+        table,
+        shard.product,
+        shard.number,
+        output=options.output,
+        rows_per_group=options.rows_per_group,
+        schema=schema,
+    )
+
+
 def _tables(
     shard: BookShard,
     replay: ShardReplay,
     rows: BookRows,
     options: BookBuildOptions,
-    checkpoints: _Files,
+    checkpoints: DatedFiles,
     crossed: _Crossed,
     warm: WarmBooks,
 ) -> Iterator[pa.Table]:
@@ -221,65 +227,3 @@ class _Crossed:
                 self.found[-1] = CrossedSpan(self.found[-1].place, self.found[-1].ts, *end)
             else:
                 self.found.append(span)
-
-
-class _Files:
-    """The files of a table of one shard: one for each date, of which the rows come in arrival order."""
-
-    def __init__(self, table: str, shard: BookShard, options: BookBuildOptions, schema: pa.Schema) -> None:
-        self._table, self._shard, self._options, self._schema = table, shard, options, schema
-        self._stack = ExitStack()
-        self._open: dict[str, tuple[str, pq.ParquetWriter]] = {}
-        self._waiting: dict[str, list[pa.Table]] = {}
-        self._rows: dict[str, int] = {}
-
-    def __enter__(self) -> _Files:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
-
-    def write(self, rows: pa.Table) -> None:
-        """Add rows; their dates tell in which file."""
-        if not len(rows):
-            return
-        dates = rows.column("date").cast(pa.string())
-        found = pc.unique(dates).to_pylist()
-        for date in found:
-            part = rows if len(found) == 1 else rows.filter(pc.equal(dates, date))
-            waiting = self._waiting.setdefault(date, [])
-            waiting.append(part.select(self._schema.names).cast(self._schema))
-            self._rows[date] = self._rows.get(date, 0) + len(part)
-            if sum(len(item) for item in waiting) >= self._options.rows_per_group:
-                self._flush(date, whole=False)
-
-    def finish(self) -> tuple[BuiltFile, ...]:
-        """Write what waits, close the files and describe them."""
-        for date in self._waiting:
-            self._flush(date, whole=True)
-        self._stack.close()
-        found = []
-        for date, (path, _) in sorted(self._open.items()):
-            size = storage.file_info(storage.join(self._options.output, path)).size
-            found.append(BuiltFile(self._table, path, self._rows[date], size))
-        return tuple(found)
-
-    def _flush(self, date: str, *, whole: bool) -> None:
-        if not self._waiting[date]:
-            return
-        rows = pa.concat_tables(self._waiting[date])
-        size = self._options.rows_per_group
-        ready = len(rows) if whole else len(rows) - len(rows) % size
-        for begin in range(0, ready, size):
-            group = rows.slice(begin, min(size, ready - begin)).unify_dictionaries()
-            self._writer(date).write_table(group, row_group_size=len(group))
-        self._waiting[date] = [rows.slice(ready)] if ready < len(rows) else []
-
-    def _writer(self, date: str) -> pq.ParquetWriter:
-        if date not in self._open:
-            directory = partition_path(self._table, ("product_id", "date"), (self._shard.product, date))
-            path = f"{directory}/part-{self._shard.number:05d}.parquet"
-            file = self._stack.enter_context(storage.open_write(storage.join(self._options.output, path)))
-            writer = self._stack.enter_context(pq.ParquetWriter(file, self._schema, **writer_options(self._schema)))
-            self._open[date] = (path, writer)
-        return self._open[date][1]

@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from etl_ray.book import NetDelta, Replay, Updates
 from etl_ray.book.columns import StateColumns, replay_options
 from etl_ray.book.exact import exact_integers
-from etl_ray.book.updates import ASK, BID, CLEAR
 from etl_ray.coverage.states import NO_SNAPSHOT, SUSPECT, UNVERIFIABLE
 from etl_ray.errors import SchemaError
+from etl_ray.processors.level2_messages import level2_messages, message_starts, times_ns
 from etl_ray.scan.outcomes import constant
 from etl_ray.tables import DECIMAL, LEVEL2, Numbers
 from etl_ray.tables.book import BookColumns, book_table
 from etl_ray.tables.coverage import STATES
-from etl_ray.venues.rows import NULL, Bools, Int64s, dates, dictionary, timestamps
+from etl_ray.venues.rows import NULL, Int64s, dates, dictionary, timestamps
 
 _MAX_CONNECTIONS = 16
 """Of how many connections a product's books are kept: those that had a message last."""
@@ -35,17 +34,6 @@ class _Book:
     quantity_scale: int = 0
     state: int = NO_SNAPSHOT
     clock: int = NULL
-
-
-@dataclass(frozen=True)
-class _Messages:
-    """Messages of one book in arrival order: their first and last rows, and what they change. Times are ns."""
-
-    first: Int64s
-    last: Int64s
-    updates: Updates
-    n_updates: np.ndarray
-    is_snapshot: Bools
 
 
 class BookStream:
@@ -64,7 +52,7 @@ class BookStream:
             rows = pa.Table.from_batches([batch])
             rows = rows if held is None else pa.concat_tables([held, rows])
             # A message may go on in the next batch.
-            end = _last_message(rows)
+            end = int(message_starts(rows)[-1])
             held = rows.slice(end)
             if end:
                 yield from self._rows(rows.slice(0, end))
@@ -99,7 +87,7 @@ class BookStream:
         """Replay rows of one book; return the columns of its states, and the last row of each message."""
         book = self._book(product, connection)
         try:
-            messages = _messages(rows, book)
+            messages = level2_messages(rows, *_at_scales(rows, book))
         except (OverflowError, ValueError) as error:
             place = f"{rows.column('segment')[0]}:{rows.column('line')[0]}"
             raise SchemaError(f"no book of {product} from {place} on: {error}") from None
@@ -113,8 +101,8 @@ class BookStream:
         known = np.where(messages.is_snapshot.cumsum() > 0, UNVERIFIABLE, book.state)
         state = np.where(states.crossed, np.maximum(known, SUSPECT), known)
         head = rows.take(pa.array(messages.first))
-        server, capture = _ns(head, "ts_server"), _ns(head, "ts_capture")
-        event = np.maximum.reduceat(_ns(rows, "ts_event"), messages.first)
+        server, capture = times_ns(head, "ts_server"), times_ns(head, "ts_capture")
+        event = np.maximum.reduceat(times_ns(rows, "ts_event"), messages.first)
         align = np.maximum.accumulate(np.maximum(np.where(event == NULL, server, event), book.clock))
         columns = StateColumns(self._columns, numbers, price_scale=price, quantity_scale=quantity)
         features = {}
@@ -153,45 +141,9 @@ class BookStream:
         return book
 
 
-def _last_message(rows: pa.Table) -> int:
-    """Return where the rows of the last line begin."""
-    lines = rows.column("line").to_numpy()
-    segments = rows.column("segment").unify_dictionaries().combine_chunks().indices.to_numpy()
-    others = np.flatnonzero((lines != lines[-1]) | (segments != segments[-1]))
-    return int(others[-1]) + 1 if len(others) else 0
-
-
-def _messages(rows: pa.Table, book: _Book) -> _Messages:
-    """Return the messages of one book's rows, and bring the book to the scales that hold them all."""
-    line, event = rows.column("line").to_numpy(), rows.column("event_index").to_numpy()
-    segment = rows.column("segment").combine_chunks().indices.to_numpy()
-    new_line = np.r_[True, (line[1:] != line[:-1]) | (segment[1:] != segment[:-1])]
-    new_event = new_line | np.r_[True, event[1:] != event[:-1]]
-    first = np.flatnonzero(new_line)
-    there = rows.column("price").is_valid().to_numpy()
-    side = np.where(pc.equal(rows.column("side"), "bid").fill_null(False).to_numpy(), BID, ASK).astype(np.int8)
-    side[~there] = CLEAR
-    price, quantity = _at_scales(rows, there, book)
-    snapshot = rows.column("is_snapshot").to_numpy()
-    clears = np.flatnonzero(new_event & snapshot & there)
-    counts = np.diff(np.r_[first, len(line)]) + np.add.reduceat((new_event & snapshot & there).astype(np.int64), first)
-    updates = Updates(
-        np.r_[0, np.cumsum(counts)],
-        np.insert(side, clears, CLEAR).astype(np.int8),
-        np.insert(price, clears, 0),
-        np.insert(quantity, clears, 0),
-    )
-    return _Messages(
-        first=first,
-        last=np.r_[first[1:], len(line)] - 1,
-        updates=updates,
-        n_updates=np.add.reduceat(there.astype(np.int32), first),
-        is_snapshot=np.logical_or.reduceat(snapshot, first),
-    )
-
-
-def _at_scales(rows: pa.Table, there: Bools, book: _Book) -> tuple[Int64s, Int64s]:
+def _at_scales(rows: pa.Table, book: _Book) -> tuple[Int64s, Int64s]:
     """Return prices and quantities as integers, 0 where there is none, and bring the book to their scales."""
+    there = rows.column("price").is_valid().to_numpy()
     found = []
     for name, scale in (("price", book.price_scale), ("quantity", book.quantity_scale)):
         values = np.zeros(len(there), np.int64)
@@ -202,12 +154,6 @@ def _at_scales(rows: pa.Table, there: Bools, book: _Book) -> tuple[Int64s, Int64
     book.levels = book.levels.rescaled(*factors)
     book.price_scale, book.quantity_scale = price_scale, quantity_scale
     return price, quantity
-
-
-def _ns(rows: pa.Table, column: str) -> Int64s:
-    """Return a column of times as int64, NULL where there is none."""
-    values: Int64s = rows.column(column).cast(pa.int64()).fill_null(NULL).to_numpy()
-    return values
 
 
 def with_connection(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
