@@ -131,7 +131,7 @@ def test_bars_come_with_the_batch_that_ends_them() -> None:
 def test_a_stream_begins_anew_with_each_call() -> None:
     processor = BarsProcessor(["1m", "60s"], fill=True)
     runs = [[batch.num_rows for batch in processor.process(batches(TRADES))] for _ in range(2)]
-    assert runs == [[6], [6]]
+    assert runs == [[7], [7]]
 
 
 def test_other_tables_are_passed_over_and_bare_rows_taken() -> None:
