@@ -232,7 +232,11 @@ class TestMutatedLines:
         with TemporaryDirectory() as directory:
             (Path(directory) / "s.ndjson").write_bytes(segment_of(random, 5_000))
             truth = Asked().truth([Path(directory)])
-        assert {name for name, rows in truth.tables.items() if len(rows) < 20} == {"book_checkpoints", "witness"}
+        assert {name for name, rows in truth.tables.items() if len(rows) < 20} == {
+            "book_checkpoints",
+            "market_trades",  # copies of a few trades
+            "witness",
+        }
         assert set(truth.tables) == set(TABLES)
         assert len(truth.counts.messages) == 11
         assert 0.3 < truth.counts.rejected / truth.counts.lines < 0.7

@@ -44,11 +44,11 @@ BooksOption = Annotated[
 ]
 BarsOption = Annotated[
     list[str] | None,
-    typer.Option("--bars", metavar="KINDS", help="Bars to build, such as 1s,5m,tick:1000,volume:10.5,dollar:1000000."),
+    typer.Option("--bars", metavar="KINDS", help="Bars to build, such as 1s,5m or tick:1000, volume:10.5, dollar:50000."),
 ]
 TradesWithBookOption = Annotated[
     bool | None,
-    typer.Option("--trades-with-book", help="Put the book beside each trade, in a table of its own."),
+    typer.Option("--join-books", help="Put the book beside each trade: the table trades_with_book."),
 ]
 FeaturesOption = Annotated[
     str | None, typer.Option("--features", metavar="LENGTH", help="Features by interval, such as 1s.")

@@ -14,6 +14,9 @@ from etl_ray.config import suggest
 from etl_ray.errors import ConfigError
 from etl_ray.tables import TABLES, Numbers, Table
 
+_WIDE = 100
+"""From how many characters on there is room for all columns beside each other."""
+
 
 def schema(
     table: Annotated[str | None, typer.Argument(metavar="TABLE", help="One table; all of them if left out.")] = None,
@@ -68,17 +71,32 @@ def _print_tables() -> None:
 
 
 def _print_columns(table: Table, numbers: Numbers) -> None:
+    console = results_console()
+    console.print(f"{table.name}: {table.meaning}")
+    console.print(_narrow(table, numbers) if console.width < _WIDE else _wide(table, numbers))
+    console.print(f"Partitioned by: {', '.join(table.partition_cols) or 'nothing'}")
+    console.print(f"Sorted by: {', '.join(table.order)}")
+
+
+def _wide(table: Table, numbers: Numbers) -> Grid:
     grid = Grid()
     for heading in ("Column", "Type", "Unit", "Null", "Meaning"):
         grid.add_column(heading, overflow="fold", no_wrap=heading == "Column")
     for column in table.columns:
         kind, null = _type_name(column.arrow_type(numbers)), "yes" if column.nullable else ""
         grid.add_row(column.name, kind, column.unit, null, column.meaning)
-    console = results_console()
-    console.print(f"{table.name}: {table.meaning}")
-    console.print(grid)
-    console.print(f"Partitioned by: {', '.join(table.partition_cols) or 'nothing'}")
-    console.print(f"Sorted by: {', '.join(table.order)}")
+    return grid
+
+
+def _narrow(table: Table, numbers: Numbers) -> Grid:
+    """Leave room for the meaning: type, unit and null stand below the name."""
+    grid = Grid(show_lines=True)
+    grid.add_column("Column", overflow="fold", no_wrap=True)
+    grid.add_column("Meaning", overflow="fold")
+    for column in table.columns:
+        more = (_type_name(column.arrow_type(numbers)), column.unit, "may be null" if column.nullable else "")
+        grid.add_row("\n".join((column.name, *filter(None, more))), column.meaning)
+    return grid
 
 
 def _type_name(kind: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +15,7 @@ from etl_ray.config import format_time, time_ns
 from etl_ray.errors import ConfigError
 from etl_ray.orchestrators.coverage_at import BookCoverage, BookStretch
 from etl_ray.orchestrators.manifest import Ledger, Manifest
-from etl_ray.orchestrators.stored_books import Message, StoredBooks
+from etl_ray.orchestrators.stored_books import Message, StoredBooks, checked_numbers
 from etl_ray.tables import Numbers
 
 
@@ -78,7 +77,7 @@ def book_at(output: str, product: str, time: str | int, depth: int | None = None
     manifest = ledger.latest()
     if manifest is None:
         raise ConfigError(f"{storage.redact(output)} holds no committed run; expected the OUTPUT of etl-ray run")
-    numbers = _checked_config(manifest, storage.redact(output))
+    numbers = checked_numbers(manifest, storage.redact(output))
     coverage = BookCoverage(ledger.output, manifest, product)
     _check_range(manifest, ts, coverage.at(ts))
     with ExitStack() as opened:
@@ -111,24 +110,6 @@ def _ns(time: str | int) -> int:
             "or ns since 1970"
         )
     return ns
-
-
-def _checked_config(manifest: Manifest, output: str) -> Numbers:
-    """Return how the run stores numbers; ConfigError if it has written no books."""
-    semantic = json.loads(manifest.semantic)
-    level2 = semantic["channels"].get("level2")
-    again = "run again into another OUTPUT, or with --overwrite"
-    if level2 is None:
-        raise ConfigError(f"OUTPUT {output} was made without the channel level2: {again} and the channel")
-    if not level2["processor_options"]["reconstruct_lob"]:
-        raise ConfigError(f"OUTPUT {output} was made with reconstruct_lob: false: {again} and without that")
-    if level2["processors"]:
-        raise ConfigError(
-            f"the rows of level2 in OUTPUT {output} went through processors ({level2['processors'][0]['path']}), so "
-            f"books cannot be replayed from them: {again} and without these"
-        )
-    numbers: Numbers = semantic["numbers"]
-    return numbers
 
 
 def _check_range(manifest: Manifest, ts: int, stretch: BookStretch) -> None:

@@ -113,7 +113,7 @@ def _check_asked(source: Source, config: JobConfig, *, books: bool) -> None:
     derived = config.derived
     name = storage.redact(source.ledger.output)
     if not derived.is_asked and not books:
-        raise ConfigError("nothing to compute: expected --bars, --trades-with-book, --features, --books or a config")
+        raise ConfigError("nothing to compute: expected --bars, --join-books, --features, --books or a config")
     trades = source.channels.get(MARKET_TRADES.name)
     if derived.is_asked and (trades is None or trades["processors"] or set(_cols(trades)) != {"product_id", "date"}):
         raise ConfigError(

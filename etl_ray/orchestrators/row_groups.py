@@ -83,15 +83,19 @@ class ProductFiles:
 
     def _groups(self, path: str) -> list[RowGroup]:
         if path not in self._opened:
-            url = storage.join(self._output, path)
-            try:
-                file = pq.ParquetFile(self._stack.enter_context(storage.open_read(url)))
-                self._opened[path] = [_group(file, url, index) for index in range(file.num_row_groups)]
-            except NotFoundError:
-                raise missing(url) from None
-            except (pa.ArrowException, OSError) as error:
-                raise damaged(url, error) from None
+            self._opened[path] = open_groups(storage.join(self._output, path), self._stack)
         return self._opened[path]
+
+
+def open_groups(url: str, opened: ExitStack) -> list[RowGroup]:
+    """Return the row groups of a file that a manifest lists; `opened` closes it."""
+    try:
+        file = pq.ParquetFile(opened.enter_context(storage.open_read(url)))
+        return [_group(file, url, index) for index in range(file.num_row_groups)]
+    except NotFoundError:
+        raise missing(url) from None
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(url, error) from None
 
 
 def places_of(rows: pa.Table) -> tuple[list[str], Int64s, Int64s]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -177,6 +178,24 @@ class StoredBooks:
         begins = rows.column("is_snapshot").to_numpy() & (rows.column("row_index").to_numpy() == 0)
         found = np.flatnonzero(begins)
         return _levels(rows.slice(found[-1] if len(found) else 0), "quantity"), len(found) > 0
+
+
+def checked_numbers(manifest: Manifest, output: str) -> Numbers:
+    """Return how the run stores numbers; ConfigError if it has written no books."""
+    semantic = json.loads(manifest.semantic)
+    level2 = semantic["channels"].get("level2")
+    again = "run again into another OUTPUT, or with --overwrite"
+    if level2 is None:
+        raise ConfigError(f"OUTPUT {output} was made without the channel level2: {again} and the channel")
+    if not level2["processor_options"]["reconstruct_lob"]:
+        raise ConfigError(f"OUTPUT {output} was made with reconstruct_lob: false: {again} and without that")
+    if level2["processors"]:
+        raise ConfigError(
+            f"the rows of level2 in OUTPUT {output} went through processors ({level2['processors'][0]['path']}), so "
+            f"books cannot be replayed from them: {again} and without these"
+        )
+    numbers: Numbers = semantic["numbers"]
+    return numbers
 
 
 def _levels(rows: pa.Table, quantity: str) -> pa.Table:

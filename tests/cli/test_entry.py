@@ -41,8 +41,8 @@ def test_help_of_run_names_every_option(etl_ray: Execute) -> None:
     out = etl_ray("run", "--help").out
     assert sorted(set(re.findall(r"--[a-z-]+", out))) == [
         "--address", "--bars", "--books", "--channels", "--config", "--end", "--engine", "--features", "--help",
-        "--json", "--no-books", "--no-overwrite", "--no-strict", "--numbers", "--overwrite",
-        "--products", "--quiet", "--start", "--strict", "--trades-with-book",
+        "--join-books", "--json", "--no-books", "--no-overwrite", "--no-strict", "--numbers", "--overwrite",
+        "--products", "--quiet", "--start", "--strict",
     ]  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def with_books(config: JobConfig, books: bool) -> JobConfig:
         (["--books"], JobConfig()),
         (["--no-books", "--channels", "ticker"], with_books(JobConfig(channels=only("ticker")), False)),
         (["--bars", "1m,tick:10", "--bars", "5m"], JobConfig(derived=DerivedConfig(bars=("1m", "tick:10", "5m")))),
-        (["--trades-with-book"], JobConfig(derived=DerivedConfig(trades_with_book=True))),
+        (["--join-books"], JobConfig(derived=DerivedConfig(trades_with_book=True))),
         (["--features", "500ms"], JobConfig(derived=DerivedConfig(features="500ms"))),
         (["--numbers", "decimal"], JobConfig(numbers="decimal")),
         (["--numbers", "float64"], JobConfig(numbers="float64")),
