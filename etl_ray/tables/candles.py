@@ -45,7 +45,8 @@ DELIVERED_CANDLES = Table(
 
 CANDLES = replace(
     DELIVERED_CANDLES,
-    meaning="Five-minute candles, each once: the version that arrived last. Only final ones are known to be whole.",
+    meaning="Five-minute candles, each once: the version that arrived last, with what all versions tell of it. Only "
+    "final ones are known to be whole.",
     columns=(
         *DELIVERED_CANDLES.columns[: -len(LINEAGE)],
         Column("n_versions", pa.int64(), "how often the candle was delivered, on whatever connection"),

@@ -27,7 +27,8 @@ _LATENCY = "may be negative, for clocks differ, and is never clipped"
 TICKER = Table(
     name="ticker",
     version=2,
-    meaning="Tickers of the channels ticker (on every match) and ticker_batch (every five seconds).",
+    meaning="Tickers of the channels ticker (on every match) and ticker_batch (every five seconds). What is derived "
+    "comes from its own row, so it has no warm-up.",
     columns=(
         PRODUCT_ID,
         date_column("ts_server"),
@@ -59,7 +60,7 @@ TICKER = Table(
             "spread_bps",
             pa.float64(),
             "10,000 (best_ask - best_bid) / ((best_bid + best_ask) / 2); null where either is null, or both are 0",
-            "basis points",
+            "bps",
             True,
         ),
         Column("range_24h", NUMBER, f"high_24h - low_24h; {_NULL}", "quote", True),

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from io import StringIO
+
+import pytest
+from rich.console import Console
 
 from etl_ray.tables import TABLES
 from tests.cli.fakes import Execute
@@ -34,6 +39,29 @@ def test_schema_of_a_table(etl_ray: Execute) -> None:
         "Partitioned by: date",
         "Sorted by: segment, line",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 99, 100, 160])
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_are_told_in_full(table: str, width: int, etl_ray: Execute, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = StringIO()
+    console = Console(file=written, markup=False, emoji=False, highlight=False, width=width)
+    monkeypatch.setattr("etl_ray.cli.schema.results_console", lambda: console)
+    assert etl_ray("schema", table).code == 0
+    lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    columns = TABLES[table].columns
+    assert squeezed(row[-1] for row in cells) == squeezed(column.meaning for column in columns)
+    told = " ".join(word for row in cells for cell in row[:-1] for word in cell.split())
+    assert [column.name for column in columns] == [word for word in told.split() if word in TABLES[table].names]
+    assert told.count("may be null" if width < 100 else "yes") == sum(column.nullable for column in columns)
+    assert all(column.unit in told for column in columns)
+
+
+def squeezed(texts: Iterable[str]) -> str:
+    """Return texts without the spaces at which they may have been broken."""
+    return "".join(text.replace(" ", "") for text in texts)
 
 
 def test_schema_under_decimal_numbers(etl_ray: Execute) -> None:
