@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from etl_ray import storage
-from etl_ray.orchestrators.build import BuildOptions, grouped, pieces
-from etl_ray.orchestrators.custom import apply, load_processors
+from etl_ray.orchestrators.build import BuildOptions, pieces
+from etl_ray.orchestrators.partition_files import write_partitions
 from etl_ray.orchestrators.receipts import BuiltFile
-from etl_ray.orchestrators.staging import split
 from etl_ray.orchestrators.trade_shards import NO_ID, TradeShard
 from etl_ray.tables import MARKET_TRADES
-from etl_ray.tables.partitions import partition_path
 from etl_ray.venues.rows import Bools, Int64s
-from etl_ray.writers.encodings import writer_options
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,15 @@ def build_trades(shard: TradeShard, options: TradeBuildOptions) -> BuiltTrades:
     neighbours = np.flatnonzero(np.diff(ids) > 1)
     found = _kept_trades(by_id, np.unique(np.r_[0, neighbours, neighbours + 1, len(ids) - 1]))
     gaps = tuple((found[index], found[index + 1]) for index in neighbours.tolist())
-    files = tuple(_written(trades, shard, options))
+    files = tuple(
+        write_partitions(
+            MARKET_TRADES.name,
+            trades.cast(MARKET_TRADES.schema(options.build.numbers)),
+            partition_cols=options.partition_cols,
+            number=shard.number,
+            options=options.build,
+        )
+    )
     return BuiltTrades(shard.product, shard.number, files, found[0], found[len(ids) - 1], gaps)
 
 
@@ -108,27 +110,6 @@ def _kept_trades(by_id: pa.Table, chosen: Int64s) -> dict[int, KeptTrade]:
     return {
         index: KeptTrade(*values) for index, *values in zip(chosen.tolist(), ids, segments, lines, times, strict=True)
     }
-
-
-def _written(trades: pa.Table, shard: TradeShard, options: TradeBuildOptions) -> Iterator[BuiltFile]:
-    """Write the trades, one file for each partition."""
-    schema = MARKET_TRADES.schema(options.build.numbers)
-    processors = options.build.processors.get(MARKET_TRADES.name, ())
-    for values, part in split(trades.combine_chunks(), options.partition_cols):
-        directory = partition_path(MARKET_TRADES.name, options.partition_cols, values)
-        path = f"{directory}/part-{shard.number:05d}.parquet"
-        batches = iter([part.cast(schema)])
-        if processors:
-            batches = apply(load_processors(processors), batches, path)
-        groups = list(grouped(batches, options.build.rows_per_group))
-        if not groups:
-            continue
-        url = storage.join(options.build.output, path)
-        form = groups[0].schema
-        with storage.open_write(url) as file, pq.ParquetWriter(file, form, **writer_options(form)) as writer:
-            for group in groups:
-                writer.write_table(group, row_group_size=len(group))
-        yield BuiltFile(MARKET_TRADES.name, path, sum(map(len, groups)), storage.file_info(url).size)
 
 
 def missing_ids(built: list[BuiltTrades]) -> dict[str, list[tuple[KeptTrade, KeptTrade]]]:
