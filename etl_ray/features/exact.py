@@ -48,7 +48,7 @@ def exact_integer(value: Decimal) -> tuple[int, int]:
 
 def times(values: Integers, factor: Integers | int) -> Integers:
     """Return products, exactly."""
-    bound = largest(values) * (abs(factor) if isinstance(factor, int) else largest(factor))
+    bound = max(1, largest(values)) * (abs(factor) if isinstance(factor, int) else largest(factor))
     if bound < _LIMIT and (isinstance(factor, int) or factor.dtype == np.int64):
         return values * factor
     wide: Integers = values.astype(object) * (factor if isinstance(factor, int) else factor.astype(object))
@@ -147,7 +147,7 @@ def _of_floats(column: pl.Series) -> tuple[Integers, int]:
     if scale > DECIMAL_SCALE:
         return np.array([int(_decimal(value).scaleb(scale)) for value in values.tolist()], object), scale
     short = _is_short(values, scale)
-    integers: Integers = np.where(short, np.rint(values * 10.0**scale), 0.0).astype(np.int64)
+    integers: Integers = np.rint(np.where(short, values, 0.0) * 10.0**scale).astype(np.int64)
     rest = [int(_decimal(value).scaleb(scale)) for value in values[~short].tolist()]
     if any(abs(one) >= _LIMIT for one in rest):
         integers = integers.astype(object)
