@@ -10,7 +10,7 @@ from etl_ray.tables.schema import NUMBER, TIME, Column, Table
 _SPREAD = (
     "over the taker orders that have one: 2 10^4 D (P - M) / M, P the order's volume-weighted average price, M the mid "
     "strictly before its first fill (Huang & Stoll 1996); an order has one if the last book before it is verified, not "
-    "crossed, has both sides, and is at most max_book_age_ns old"
+    "crossed, has both sides, and is at most max_book_age old"
 )
 
 FEATURES = Table(
@@ -66,7 +66,7 @@ FEATURES = Table(
             "kyle_lambda",
             pa.float64(),
             "slope of the least squares line, with intercept, of the mid's change on the takers' signed volume, by "
-            "steps of kyle_step_ns over the kyle_window_ns that end at ts_end (after Kyle 1985; estimator as in "
+            "steps of kyle_step, over the kyle_window that ends at ts_end (after Kyle 1985; estimator as in "
             "Hasbrouck 2007); mids strictly before the edges of steps; null if kyle_n < kyle_min_n (warm-up), if the "
             "signed volume does not vary, or if the book at an edge is not verified, crossed or one-sided",
             "quote/base^2",

@@ -62,7 +62,7 @@ TRADES_WITH_BOOK = Table(
             pa.float64(),
             "2 10^4 D (P - M) / M, P the price of this trade, D 1 if the taker bought and -1 if he sold: twice the "
             "effective half-spread D (P - M) (Huang & Stoll 1996), relative to mid; no warm-up; null if mid is, or if "
-            "book_age_ns is above max_book_age_ns",
+            "book_age_ns is above max_book_age",
             "bps",
             True,
         ),
