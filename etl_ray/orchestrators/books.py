@@ -15,7 +15,7 @@ from etl_ray.orchestrators.stitch import Stitched
 
 
 @dataclass
-class _Scales:
+class ProductScales:
     """The scales of a product over all units, and its greatest values at these."""
 
     price_scale: int = 0
@@ -50,10 +50,7 @@ class BookPlans:
 
 def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int) -> BookPlans:
     """Plan the books of a run; `l2_channel` is the code of the channel of levels."""
-    scales: dict[str, _Scales] = {}
-    for receipt in receipts:
-        for found in receipt.book.products if receipt.book else ():
-            scales.setdefault(found.product, _Scales()).see(found)
+    scales = product_scales(receipts)
     plans: list[BookPlan] = []
     refused: list[str] = []
     for product, units in sorted(stitched.book_units.items()):
@@ -77,6 +74,15 @@ def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int)
             )
         )
     return BookPlans(tuple(plans), tuple(refused))
+
+
+def product_scales(receipts: Iterable[Receipt]) -> dict[str, ProductScales]:
+    """Return the scales of all products of the units that these receipts are of."""
+    scales: dict[str, ProductScales] = {}
+    for receipt in receipts:
+        for found in receipt.book.products if receipt.book else ():
+            scales.setdefault(found.product, ProductScales()).see(found)
+    return scales
 
 
 def _carriers(timeline: Timeline, product: str, l2_channel: int) -> tuple[Carrier, ...]:

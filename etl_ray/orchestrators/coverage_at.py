@@ -83,7 +83,7 @@ class BookCoverage:
     def _tiles(self, paths: list[str]) -> list[_Tile]:
         for path in paths:
             if path not in self._read:
-                self._read[path] = _read(storage.join(self._output, path))
+                self._read[path] = book_tiles(storage.join(self._output, path))
         rows = pa.concat_tables([_SCHEMA.empty_table(), *(self._read[path] for path in paths)])
         mine = rows.filter(pc.equal(rows.column("product_id"), self._product))
         if not len(mine) and paths == self._files:
@@ -94,7 +94,7 @@ class BookCoverage:
         return sorted(tiles, key=lambda tile: tile.start)
 
 
-def _read(url: str) -> pa.Table:
+def book_tiles(url: str) -> pa.Table:
     """Return the rows of a file of `coverage` that are of books, with text and ns."""
     try:
         with storage.open_read(url) as file:

@@ -183,6 +183,8 @@ class StoredBooks:
 def checked_numbers(manifest: Manifest, output: str) -> Numbers:
     """Return how the run stores numbers; ConfigError if it has written no books."""
     semantic = json.loads(manifest.semantic)
+    if "channels" not in semantic:
+        raise ConfigError(f"OUTPUT {output} was made by etl-ray reprocess; expected the OUTPUT of etl-ray run")
     level2 = semantic["channels"].get("level2")
     again = "run again into another OUTPUT, or with --overwrite"
     if level2 is None:
