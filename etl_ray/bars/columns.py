@@ -101,11 +101,12 @@ COLUMNS = tuple(name for name in BARS.names if name != "product_id")
 
 
 def _clocks(spec: BarSpec, ts_start: Int64s, ts_end: Int64s, ts_available: Int64s) -> dict[str, pl.Series]:
-    days, codes = np.unique(ts_start // NS_PER_DAY, return_inverse=True)
-    dates = pl.Series([str(np.datetime64(int(day), "D")) for day in days], dtype=pl.Categorical)
+    days = ts_start // NS_PER_DAY
+    changes = np.diff(days, prepend=-1) != 0
+    dates = pl.Series([str(np.datetime64(int(day), "D")) for day in days[changes]], dtype=pl.Categorical)
     return {
         "bar": pl.Series([spec.name], dtype=pl.Categorical).new_from_index(0, len(ts_start)),
-        "date": dates.gather(codes),
+        "date": dates.gather(np.cumsum(changes) - 1),
         "ts_start": _times(ts_start),
         "ts_end": _times(ts_end),
         "ts_available": _times(ts_available),

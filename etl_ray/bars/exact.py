@@ -40,10 +40,12 @@ def is_small(values: Integers) -> bool:
 
 def integers_of(values: pl.Series) -> tuple[Integers, int]:
     """Return numbers as integers and their scale; floats stand for the shortest decimals that are nearest to them."""
-    found = _of_decimals(values) if values.dtype.is_decimal() else _of_floats(values.to_numpy())
+    if values.dtype.is_decimal():
+        return _of_decimals(values)
+    found = _of_floats(values.to_numpy())
     if found is not None:
         return found
-    decimals = [value if isinstance(value, Decimal) else Decimal(repr(value)) for value in values.to_list()]
+    decimals = [Decimal(repr(value)) for value in values.to_list()]
     exponents = [value.as_tuple().exponent for value in decimals]
     scale = max((-exponent for exponent in exponents if isinstance(exponent, int) and exponent < 0), default=0)
     ratios = (value.as_integer_ratio() for value in decimals)
@@ -75,17 +77,18 @@ def _scaled(values: Float64s, scale: int) -> Int64s | None:
     return found
 
 
-def _of_decimals(values: pl.Series) -> tuple[Int64s, int] | None:
-    decimals = values.to_arrow()
-    for scale in range(_MAX_SCALE + 1):
-        try:
-            scaled = decimals.cast(pa.decimal128(38, scale))
-        except pa.ArrowInvalid:  # it has more decimals
-            continue
-        words = np.frombuffer(scaled.buffers()[1], np.int64)[2 * scaled.offset :][: 2 * len(scaled)].reshape(-1, 2)
-        fits = bool(((words[:, 1] == 0) & (words[:, 0] >= 0) & (words[:, 0] < UNIQUE_BELOW)).all())
-        return (words[:, 0].copy(), scale) if fits else None
-    return None
+def _of_decimals(values: pl.Series) -> tuple[Integers, int]:
+    decimals = values.cast(pl.Decimal(38, _MAX_SCALE)).to_arrow()
+    words = np.frombuffer(decimals.buffers()[1], np.uint64)[2 * decimals.offset :][: 2 * len(decimals)].reshape(-1, 2)
+    low, high = words[:, 0], words[:, 1]
+    found = _of_floats(values.cast(pl.Float64).to_numpy())
+    if found is not None:
+        # Floats of up to 15 digits are off by less than 2**64 / 10**18, so low words tell them from all others.
+        integers, scale = found
+        if bool((integers.astype(np.uint64) * np.uint64(10 ** (_MAX_SCALE - scale)) == low).all()):
+            return found
+    whole: Integers = high.astype(np.object_) * 2**64 + low.astype(np.object_)
+    return whole, _MAX_SCALE
 
 
 def sums(values: Integers, starts: Int64s) -> Integers:
