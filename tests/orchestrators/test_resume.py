@@ -100,8 +100,9 @@ def test_finished_units_are_not_read_again(
     ETLJob(str(sample_dir), str(output_dir), config=config(**FEW), progress=progress).process_all()
     assert normalized == NAMES[2:]
     sizes = [(sample_dir / name).stat().st_size for name in NAMES]
-    assert progress.stages == [("normalize", sum(sizes), 4), ("build", 0, 8), ("compose", 0, 2), ("books", 0, 4)]
-    assert progress.units == {"normalize": [2, 1, 1], "build": [1] * 8, "compose": [1] * 2, "books": [1] * 4}
+    counts = {"build": 4, "trades": 2, "compose": 2, "books": 4}
+    assert progress.stages == [("normalize", sum(sizes), 4), *((name, 0, count) for name, count in counts.items())]
+    assert progress.units == {"normalize": [2, 1, 1], **{name: [1] * count for name, count in counts.items()}}
     assert progress.notes == []
     run(sample_dir, tmp_path / "undisturbed", **FEW)
     assert table_files_of(output_dir) == table_files_of(tmp_path / "undisturbed")

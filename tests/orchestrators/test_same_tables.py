@@ -118,7 +118,7 @@ def test_the_same_cut_gives_the_same_bytes(hostile_dir: Path, tmp_path: Path) ->
     for name in ("one", "two"):
         run(hostile_dir, tmp_path / name, staging={"unit_mb": 0.03, "block_mb": 0.02, "rows_per_file": 100})
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
-    assert len(table_files_of(tmp_path / "one")) == 69
+    assert len(table_files_of(tmp_path / "one")) == 71
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
@@ -144,7 +144,8 @@ def test_partition_columns_can_be_chosen(sample_dir: Path, tmp_path: Path) -> No
     run(sample_dir, tmp_path / "out", channels=channels)
     found = read_output(tmp_path / "out", partition_cols=columns)
     truth = reference([sample_dir])
-    truth.tables["witness"] = []  # for which tickers have to be together by product
+    # Tickers are no witnesses where they are not together by product.
+    truth.tables["witness"] = [row for row in truth.tables["witness"] if row["kind"] == "candle"]
     assert_equal(found, truth, partition_cols=columns)
     assert {path.parent.name for path in (tmp_path / "out" / "ticker").iterdir()} == {"ticker"}
 
