@@ -44,7 +44,7 @@ BooksOption = Annotated[
 ]
 BarsOption = Annotated[
     list[str] | None,
-    typer.Option("--bars", metavar="KINDS", help="Bars to build, such as 1s,5m or tick:1000, volume:10.5, dollar:5000."),
+    typer.Option("--bars", metavar="KINDS", help="Bars to build, such as 1s,5m or tick:1000, volume:10.5, dollar:500."),
 ]
 TradesWithBookOption = Annotated[
     bool | None,

@@ -10,33 +10,25 @@ from etl_ray.coverage.states import book_states
 from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.book_plans import BookPlan, Carrier
 from etl_ray.orchestrators.receipts import BookReceipt, Receipt
+from etl_ray.orchestrators.scales import Scales
 from etl_ray.orchestrators.staged_books import MAX_QUANTITY
 from etl_ray.orchestrators.stitch import Stitched
 
 
 @dataclass
-class ProductScales:
-    """The scales of a product over all units, and its greatest values at these."""
+class ProductScales(Scales):
+    """The scales of a product over all units; `overflow`: it has values that do not fit 64 bits at these."""
 
-    price_scale: int = 0
-    quantity_scale: int = 0
-    price: int = 0
-    quantity: int = 0
     overflow: bool = False
 
-    def see(self, found: BookReceipt) -> None:
+    def add(self, found: BookReceipt) -> None:
         """Take in what a unit says."""
-        price_scale = max(self.price_scale, found.price_scale)
-        quantity_scale = max(self.quantity_scale, found.quantity_scale)
-        self.price = max(
-            self.price * 10 ** (price_scale - self.price_scale),
-            found.price_max * 10 ** (price_scale - found.price_scale),
+        self.see(
+            price_scale=found.price_scale,
+            quantity_scale=found.quantity_scale,
+            price=found.price_max,
+            quantity=found.quantity_max,
         )
-        self.quantity = max(
-            self.quantity * 10 ** (quantity_scale - self.quantity_scale),
-            found.quantity_max * 10 ** (quantity_scale - found.quantity_scale),
-        )
-        self.price_scale, self.quantity_scale = price_scale, quantity_scale
         self.overflow |= found.overflow or self.price > MAX_PRICE or self.quantity > MAX_QUANTITY
 
 
@@ -81,7 +73,7 @@ def product_scales(receipts: Iterable[Receipt]) -> dict[str, ProductScales]:
     scales: dict[str, ProductScales] = {}
     for receipt in receipts:
         for found in receipt.book.products if receipt.book else ():
-            scales.setdefault(found.product, ProductScales()).see(found)
+            scales.setdefault(found.product, ProductScales()).add(found)
     return scales
 
 

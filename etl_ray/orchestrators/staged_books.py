@@ -21,6 +21,7 @@ from etl_ray.book import ASK, BID, CLEAR, NetDelta
 from etl_ray.book.updates import MAX_PRICE
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.receipts import BookFiles, BookReceipt
+from etl_ray.orchestrators.scales import Scales
 from etl_ray.venues.rows import NS_PER_DAY, NULL, Int8s, Int32s, Int64s, Rows
 
 OPERATIONS = pa.schema([("side", pa.int8()), ("price", pa.int64()), ("quantity", pa.int64())])
@@ -83,30 +84,6 @@ class BookIndex:
 
 
 @dataclass
-class _Most:
-    """The scales of a product in the whole unit, and its greatest values at these."""
-
-    price_scale: int = 0
-    quantity_scale: int = 0
-    price: int = 0
-    quantity: int = 0
-
-    def see(self, scaled: _Scaled) -> None:
-        """Take in the values of a block."""
-        price_scale = max(self.price_scale, scaled.price_scale)
-        quantity_scale = max(self.quantity_scale, scaled.quantity_scale)
-        self.price = max(
-            self.price * 10 ** (price_scale - self.price_scale),
-            int(scaled.price.max()) * 10 ** (price_scale - scaled.price_scale),
-        )
-        self.quantity = max(
-            self.quantity * 10 ** (quantity_scale - self.quantity_scale),
-            int(scaled.quantity.max()) * 10 ** (quantity_scale - scaled.quantity_scale),
-        )
-        self.price_scale, self.quantity_scale = price_scale, quantity_scale
-
-
-@dataclass
 class _Book:
     """A product's stretches so far; the last one is still growing."""
 
@@ -122,7 +99,7 @@ class _Book:
     clock: int = NULL
     first_line: int = 0
     last_line: int = 0
-    most: _Most = field(default_factory=_Most)
+    most: Scales = field(default_factory=Scales)
     overflow: bool = False
 
 
@@ -200,7 +177,12 @@ class BookStager:
         lines = changes.messages.column("line")
         book.first_line = book.first_line or int(lines[0].as_py())
         book.last_line = int(lines[-1].as_py())
-        book.most.see(scaled)
+        book.most.see(
+            price_scale=scaled.price_scale,
+            quantity_scale=scaled.quantity_scale,
+            price=int(scaled.price.max()),
+            quantity=int(scaled.quantity.max()),
+        )
         if book.operations >= STRETCH_OPERATIONS:
             self._finish_stretch(book)
 

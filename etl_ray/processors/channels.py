@@ -63,7 +63,7 @@ class TickerProcessor(TableProcessor):
 
 
 class CandlesProcessor(TableProcessor):
-    """Rows of `candles`: every delivered version, if they come from a parser; only a run leaves all but the last out."""
+    """Rows of `candles`: every delivered version, if they come from a parser; a run keeps the last one only."""
 
     def __init__(self) -> None:
         super().__init__(CANDLES)
