@@ -106,6 +106,33 @@ def whole_messages(tables: Iterator[pa.Table], rows_at_once: int) -> Iterator[pa
         yield held
 
 
+class RowsUntil:
+    """Tables in arrival order, taken up to one place after the other."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._rows = next(tables)
+
+    def until(self, place: Place | None) -> pa.Table:
+        """Return the next rows, up to a place; None: all."""
+        parts = []
+        while True:
+            count = count_until(self._rows, place)
+            parts.append(self._rows.slice(0, count))
+            self._rows = self._rows.slice(count)
+            following = None if len(self._rows) else next(self._tables, None)
+            if following is None:
+                return pa.concat_tables(parts)
+            self._rows = following
+
+
+def rows_between(tables: Iterator[pa.Table], after: Place | None, until: Place | None) -> Iterator[pa.Table]:
+    """Yield the rows behind a place, up to another one."""
+    for rows in tables:
+        begin = 0 if after is None else count_until(rows, after)
+        yield rows.slice(begin, count_until(rows, until) - begin)
+
+
 def count_until(rows: pa.Table, place: Place | None) -> int:
     """Return how many rows, which are in arrival order, are not behind a place; None: all."""
     return len(rows) if place is None else int(np.count_nonzero(not_behind(rows, place)))

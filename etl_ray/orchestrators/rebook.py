@@ -74,8 +74,9 @@ def _rows(shard: RebookShard, options: RebookOptions) -> Iterator[pa.Table]:
         for rows, ticks in replay.chunks(span):
             if is_ahead and not intervals.owes:
                 return
-            # Coverage does not say of which connection a silence is: where it tells of one, nothing came of any.
-            silent.update(dict.fromkeys(replay.connections.values(), shard.silences))
+            if shard.silences:
+                # Coverage does not say of which connection a silence is: where it tells of one, nothing came of any.
+                silent.update(dict.fromkeys(replay.connections.values(), shard.silences))
             for found in intervals.add(rows, ticks, ahead=is_ahead):
                 yield found.select(names)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,23 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl_ray import storage
-from etl_ray.book import ASK, BID, CLEAR, Ladder, NetDelta, Replay, States, Updates
+from etl_ray.book import Ladder, NetDelta, Replay, States, Updates
 from etl_ray.book.columns import StateColumns, replay_options
-from etl_ray.book.exact import exact_integers
 from etl_ray.coverage import places
 from etl_ray.errors import StorageError
 from etl_ray.orchestrators.arrival import (
-    count_until,
+    RowsUntil,
     place_at,
     placed,
+    rows_between,
     rows_in_order,
     sorted_segments,
     whole_messages,
 )
 from etl_ray.orchestrators.intervals import Ticks
 from etl_ray.orchestrators.rebook_plans import RebookShard, Span
+from etl_ray.orchestrators.rebook_starts import Scales, StartBook, start_books, with_books
 from etl_ray.orchestrators.replay import CHUNK_MESSAGES
-from etl_ray.orchestrators.row_groups import Place, open_groups
+from etl_ray.orchestrators.row_groups import Place
 from etl_ray.processors.level2_messages import Level2Messages, level2_messages, times_ns
 from etl_ray.tables.book import BookColumns, book_table, rows_at_once
 from etl_ray.tables.coverage import STATES
@@ -38,7 +38,6 @@ _LEVEL2 = (
     *("side", "price", "quantity", "is_snapshot", "ts_event", "ts_server", "ts_capture"),
     *("connection_id", "segment", "line", "event_index"),
 )
-_CHECKPOINTS = ("connection_id", "segment", "line", "side", "price", "size")
 _CHECKED = ("bid_price_0", "bid_size_0", "ask_price_0", "ask_size_0")
 
 
@@ -49,15 +48,6 @@ class _Stream:
     book: NetDelta = field(default_factory=NetDelta.empty_book)
     previous: States | None = None
     ladder: Ladder = field(default_factory=Ladder)
-
-
-@dataclass(frozen=True)
-class _Start:
-    """A stored book of a connection in front of the message at a place."""
-
-    connection: str
-    place: Place
-    book: NetDelta
 
 
 @dataclass(frozen=True)
@@ -90,8 +80,10 @@ class StoredReplay:
 
     def __init__(self, shard: RebookShard, columns: BookColumns, source: str) -> None:
         self._shard, self._columns, self._source = shard, columns, source
-        self._scales = {"price_scale": shard.price_scale, "quantity_scale": shard.quantity_scale}
-        self._state_columns = StateColumns(columns, shard.numbers, **self._scales)
+        self._scales = Scales(shard.price_scale, shard.quantity_scale)
+        self._state_columns = StateColumns(
+            columns, shard.numbers, price_scale=shard.price_scale, quantity_scale=shard.quantity_scale
+        )
         self._chunk_messages = rows_at_once(CHUNK_MESSAGES, columns)
         self._clock = NULL if shard.clock is None else shard.clock
         self._streams: dict[int, _Stream] = {}
@@ -103,12 +95,13 @@ class StoredReplay:
     def chunks(self, span: Span) -> Iterator[tuple[pa.Table, Ticks]]:
         """Yield rows of `book`, but for columns of intervals, in arrival order, with all messages they come from."""
         # Of a connection that is not published the first message of a shard may stand behind the last row of it.
-        starts = [start for start in self._starts(span.checkpoints) if span.until is None or start.place <= span.until]
+        starts = start_books(self._source, span.checkpoints, self._scales)
+        starts = [start for start in starts if span.until is None or start.place <= span.until]
         breaks = ("ofi",) if self._shard.ofi_breaks else ()
         columns = (*self._kept, *_CHECKED, *breaks)
-        book = _Rows(rows_in_order(self._source, span.book, columns, product=self._shard.product))
+        book = RowsUntil(rows_in_order(self._source, span.book, columns, product=self._shard.product))
         level2 = rows_in_order(self._source, span.level2, _LEVEL2, product=self._shard.product)
-        for rows in whole_messages(_between(level2, span.after, span.until), _ROWS_AT_ONCE):
+        for rows in whole_messages(rows_between(level2, span.after, span.until), _ROWS_AT_ONCE):
             last = place_at(rows, len(rows) - 1)
             stored = book.until(last)
             due = [start for start in starts if start.place <= last]
@@ -117,45 +110,7 @@ class StoredReplay:
         if len(book.until(None)) or starts:
             raise self._torn("rows of book or book_checkpoints are of messages that level2 does not have")
 
-    def _starts(self, paths: Sequence[str]) -> list[_Start]:
-        """Read the stored books of a span, in arrival order."""
-        found = []
-        for path in paths:
-            with ExitStack() as opened:
-                parts = [group.read(_CHECKPOINTS) for group in open_groups(storage.join(self._source, path), opened)]
-            rows = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
-            line = rows.column("line").to_numpy()
-            segment, connection = (
-                rows.column(name).chunk(0).indices.to_numpy() for name in ("segment", "connection_id")
-            )
-            keys = np.stack([segment, line, connection])
-            first = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
-            for begin, end in zip(first, np.r_[first[1:], len(line)], strict=True):
-                own = rows.slice(begin, end - begin)
-                found.append(_Start(own.column("connection_id")[0].as_py(), place_at(own, 0), self._levels(own)))
-        return sorted(found, key=lambda start: start.place)
-
-    def _levels(self, rows: pa.Table) -> NetDelta:
-        rows = rows.filter(rows.column("price").is_valid())
-        price, quantity = self._integers(rows, "price", "size")
-        side = np.where(pc.equal(rows.column("side").cast(pa.string()), "bid").to_numpy(), BID, ASK).astype(np.int8)
-        return NetDelta.of(side, price, quantity).apply(NetDelta.empty_book())
-
-    def _integers(self, rows: pa.Table, *names: str) -> list[Int64s]:
-        """Return columns of prices and of quantities as integers, 0 where there is none."""
-        found = []
-        for name, scale in zip(names, self._scales.values(), strict=True):
-            column = rows.column(name)
-            values = np.zeros(len(rows), np.int64)
-            there = column.is_valid().to_numpy()
-            if there.any():
-                values[there], finer = exact_integers(column.drop_null().combine_chunks(), scale)
-                if finer != scale:
-                    raise self._torn(f"{name} has more than the {scale} decimals that its receipts tell")
-            found.append(values)
-        return found
-
-    def _replay(self, rows: pa.Table, book: pa.Table, starts: Sequence[_Start]) -> Iterator[tuple[pa.Table, Ticks]]:
+    def _replay(self, rows: pa.Table, book: pa.Table, starts: Sequence[StartBook]) -> Iterator[tuple[pa.Table, Ticks]]:
         """Yield the chunks of whole messages that follow each other."""
         step, place, segments = self._step(rows, book)
         books: dict[int, list[tuple[int, NetDelta]]] = {}
@@ -181,8 +136,10 @@ class StoredReplay:
             found.stream.book = found.replay.book()
 
     def _step(self, rows: pa.Table, book: pa.Table) -> tuple[_Step, Int64s, list[str]]:
-        price, quantity = self._integers(rows, "price", "quantity")
-        messages = level2_messages(rows, price, quantity)
+        numbers = self._scales.integers(
+            rows.column("price"), rows.column("quantity"), f"level2 of {self._shard.product}"
+        )
+        messages = level2_messages(rows, *numbers)
         head = rows.select(["segment", "line", "connection_id", "ts_server", "ts_capture"]).take(
             pa.array(messages.first)
         )
@@ -218,9 +175,16 @@ class StoredReplay:
             updates = Updates(offsets, updates.side[rows], updates.price[rows], updates.quantity[rows])
         at = np.searchsorted(mine, np.array([k for k, _ in books], np.int64))
         if books:
-            updates = _with_books(updates, at, [book for _, book in books])
+            updates = with_books(updates, at, [book for _, book in books])
         position = np.arange(len(mine)) + np.searchsorted(at, np.arange(len(mine)), "right")
-        replay = Replay(stream.book, updates, replay_options(self._columns), **self._scales, ladder=stream.ladder)
+        replay = Replay(
+            stream.book,
+            updates,
+            replay_options(self._columns),
+            price_scale=self._scales.price,
+            quantity_scale=self._scales.quantity,
+            ladder=stream.ladder,
+        )
         return _Replaying(mine, position, replay, stream)
 
     def _chunk(self, step: _Step, replaying: Sequence[_Replaying], stored: pa.Table, first: int, last: int) -> pa.Table:
@@ -286,51 +250,6 @@ class StoredReplay:
             f"{storage.redact(self._source)}: the tables of {product} do not fit each other (shard {number}): {text}; "
             "run again with --overwrite"
         )
-
-
-class _Rows:
-    """Tables in arrival order, taken up to one place after the other."""
-
-    def __init__(self, tables: Iterator[pa.Table]) -> None:
-        self._tables = tables
-        self._rows = next(tables)
-
-    def until(self, place: Place | None) -> pa.Table:
-        """Return the next rows, up to a place; None: all."""
-        parts = []
-        while True:
-            count = count_until(self._rows, place)
-            parts.append(self._rows.slice(0, count))
-            self._rows = self._rows.slice(count)
-            following = None if len(self._rows) else next(self._tables, None)
-            if following is None:
-                return pa.concat_tables(parts)
-            self._rows = following
-
-
-def _between(tables: Iterator[pa.Table], after: Place | None, until: Place | None) -> Iterator[pa.Table]:
-    """Yield the rows behind a place, up to another one."""
-    for rows in tables:
-        begin = 0 if after is None else count_until(rows, after)
-        yield rows.slice(begin, count_until(rows, until) - begin)
-
-
-def _with_books(updates: Updates, at: Int64s, books: Sequence[NetDelta]) -> Updates:
-    """Return messages with others in front of those `at` some positions: these set the whole book."""
-    side, price, quantity = [], [], []
-    begin = 0
-    for position, book in zip(updates.offsets[at].tolist(), books, strict=True):
-        side += [updates.side[begin:position], np.array([CLEAR], np.int8), book.side]
-        price += [updates.price[begin:position], np.zeros(1, np.int64), book.price]
-        quantity += [updates.quantity[begin:position], np.zeros(1, np.int64), book.quantity]
-        begin = position
-    counts = np.insert(np.diff(updates.offsets), at, [len(book) + 1 for book in books])
-    return Updates(
-        np.r_[0, np.cumsum(counts)],
-        np.concatenate([*side, updates.side[begin:]]).astype(np.int8),
-        np.concatenate([*price, updates.price[begin:]]),
-        np.concatenate([*quantity, updates.quantity[begin:]]),
-    )
 
 
 def _index_of(place: Place, segments: Sequence[str]) -> int:
