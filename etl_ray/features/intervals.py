@@ -35,8 +35,9 @@ class Intervals:
 def find_intervals(market: Market, *, interval_ns: int, first_ns: int, end_ns: int) -> Intervals:
     """Return the intervals that begin in [first_ns, end_ns), hold a row, and have ended by the end of the next date."""
     ts_event, clock = market.trades.ts_event, market.books.clock
-    found = np.unique(np.concatenate([ts_event // interval_ns, clock // interval_ns]))
-    ts_start = found * interval_ns
+    number = np.concatenate([_numbers(times, interval_ns) for times in (ts_event, clock)])
+    number.sort(kind="stable")  # two runs that are sorted already
+    ts_start = _numbers(number, 1) * interval_ns
     ts_start = ts_start[(ts_start >= first_ns) & (ts_start < end_ns)]
     ended = _ended(market, ts_start, interval_ns)
     has_ended = ended != NEVER
@@ -56,7 +57,7 @@ def find_intervals(market: Market, *, interval_ns: int, first_ns: int, end_ns: i
 def arrivals(market: Market, intervals: Intervals) -> Int64s:
     """Return when the rows of intervals had arrived, the row that ended them, and what could have moved rows there."""
     trades = greatest_within(market.trades.arrival, intervals.trades_low, intervals.trades_high)
-    books = greatest_within(_placed(market.books), intervals.books_low, intervals.books_high)
+    books = greatest_within(market.books.arrival, intervals.books_low, intervals.books_high)
     known: Int64s = np.maximum.reduce([trades, books, _excluding(market.books, intervals), intervals.ended])
     return known
 
@@ -68,6 +69,13 @@ def greatest_within(values: Int64s, low: Int64s, high: Int64s) -> Int64s:
     edges = np.column_stack([low, high]).ravel()
     found = np.maximum.reduceat(np.append(values, NEVER), edges)[::2]
     return np.where(low < high, found, NEVER)
+
+
+def _numbers(times: Int64s, interval_ns: int) -> Int64s:
+    """Return the different numbers of intervals of ascending times."""
+    numbers = times // interval_ns
+    found: Int64s = numbers[np.append(True, np.diff(numbers) != 0)[: len(numbers)]]
+    return found
 
 
 def _ended(market: Market, ts_start: Int64s, interval_ns: int) -> Int64s:
@@ -87,16 +95,8 @@ def _ended(market: Market, ts_start: Int64s, interval_ns: int) -> Int64s:
     return ended
 
 
-def _placed(books: Books) -> Int64s:
-    """Return when each row's place was known: its own arrival, and that of the row that set its clock."""
-    if not len(books.clock):
-        return books.arrival
-    return np.maximum(books.arrival, books.arrival[np.searchsorted(books.clock, books.clock)])
-
-
 def _excluding(books: Books, intervals: Intervals) -> Int64s:
     """Return the arrival of the row that closed each interval to later rows whose `ts_align` is before its end."""
     behind = intervals.books_high
-    least_left = np.append(books.least_left, [np.iinfo(np.int64).max] * 2)
-    late: Bools = least_left[behind + 1] < intervals.ts_end
+    late: Bools = np.append(books.least_left, np.iinfo(np.int64).max)[behind] < intervals.ts_end
     return np.where(late, np.append(books.arrival, NEVER)[behind], NEVER)

@@ -120,7 +120,13 @@ def random_flow(seed: int) -> Flow:
     for k in range(len(aligned)):
         if draw.random() < 0.1:
             aligned[k] += draw.choice([-3, -1, 1, 2]) * draw.choice([grid_ns, SECOND_NS])
-    return Flow(_trades(draw, times, is_calm=is_calm), _books(draw, aligned, is_calm=is_calm))
+    flow = Flow(_trades(draw, times, is_calm=is_calm), _books(draw, aligned, is_calm=is_calm))
+    slow = draw.choice(["both", "trades", "books", "none"])
+    trades = [
+        replace(one, arrival=one.ts_event + _delay(draw, is_slow=slow in ("both", "trades"))) for one in flow.trades
+    ]
+    books = [replace(one, arrival=one.ts_align + _delay(draw, is_slow=slow in ("both", "books"))) for one in flow.books]
+    return Flow(trades, books)
 
 
 def _time(draw: random.Random, grid_ns: int, midnights: int) -> int:
@@ -139,7 +145,7 @@ def _trades(draw: random.Random, times: list[int], *, is_calm: bool) -> list[Tra
         size = Fraction(draw.choice([0, 1, 5, 10, 25, 100]), draw.choice([10, 100]))
         if draw.random() < 0.2:
             size = Fraction(draw.randrange(10**9), 10**8)
-        trades.append(Trade(trade_id, time, time + _delay(draw), price, size, draw.choice(["buy", "sell"])))
+        trades.append(Trade(trade_id, time, time, price, size, draw.choice(["buy", "sell"])))
     return trades
 
 
@@ -158,15 +164,16 @@ def _book(draw: random.Random, time: int, *, state: str, is_calm: bool) -> BookS
         sides = draw.choice([[None, None, *sides[2:]], [*sides[:2], None, None], [None] * 4])
         crossed = False
     ofi = None if draw.random() < 0.2 else Fraction(draw.randrange(-(10**9), 10**9), 10**8)
-    return BookState(time, time + _delay(draw), state, crossed, sides[0], sides[1], sides[2], sides[3], ofi)
+    return BookState(time, time, state, crossed, sides[0], sides[1], sides[2], sides[3], ofi)
 
 
 def _size(draw: random.Random) -> Fraction:
     return Fraction(draw.randrange(1, 10**6), 10**4)
 
 
-def _delay(draw: random.Random) -> int:
-    return draw.choice([0, 1, 50_000_000, draw.randrange(3 * SECOND_NS), draw.randrange(-SECOND_NS, DAY_NS // 4)])
+def _delay(draw: random.Random, *, is_slow: bool) -> int:
+    slow = draw.choice([draw.randrange(3 * SECOND_NS), draw.randrange(-SECOND_NS, DAY_NS // 4)])
+    return draw.choice([0, 1, 50_000_000, slow if is_slow else 2])
 
 
 def random_options(seed: int) -> FeatureOptions:

@@ -10,6 +10,9 @@ import polars as pl
 import pytest
 
 from etl_ray.features import FeatureOptions, interval_features
+from etl_ray.features.intervals import arrivals, find_intervals
+from etl_ray.features.kyle import kyle_lambda
+from etl_ray.features.market import read_market
 from etl_ray.tables import FEATURES
 from tests.features.recordings import DECIMAL, FIRST_DATE, Flow
 from tests.features.test_trades_with_book import DATE, NOON_NS, book, trade
@@ -230,3 +233,39 @@ def test_buckets_are_a_fiftieth_of_the_complete_day_before() -> None:
     assert features(missing[1:], [], options, dates=2)["vpin_n"].to_list() == [0, 0]
     empty = [day[0], *(replace(one, trade_id=one.trade_id - 1) for one in next_day)]
     assert features(empty, [], options, dates=2)["vpin_n"].to_list() == [0]
+
+
+def test_bucket_s_size_needs_a_trade_behind_the_day() -> None:
+    trades = [trade(1, -DAY_MS, "1", "buy"), trade(2, 0, "1", "buy", size="100")]
+    books = [book(DAY_MS), book(DAY_MS + 1_000)]
+    found = features(trades, books, FeatureOptions(vpin_n=3), dates=2)
+    assert found.select("vpin", "vpin_n", "n_messages").rows() == [(None, 0, 0), (None, 0, 1)]
+
+
+def test_vpin_is_known_with_the_trades_that_tell_how_large_buckets_are() -> None:
+    late_ms = 5 * DAY_MS
+    of_days = [-3, -2, -1, 0]
+    for slow in of_days:
+        trades = [
+            trade(k, days * DAY_MS, "1", "buy", late_ms=late_ms if days == slow else 1)
+            for k, days in enumerate([*of_days, 1])
+        ]
+        found = features(trades, [])
+        fixed = features(trades, [], BUCKETS)
+        known = NOON_NS + (slow + 5) * DAY_NS
+        assert found["ts_available"].to_list() == [known]
+        # A bucket of a given size needs the day before only.
+        assert fixed["ts_available"].to_list() == [known if slow >= -1 else NOON_NS + DAY_NS + MS]
+
+
+def test_each_part_knows_when_its_rows_had_arrived() -> None:
+    """Even where another part of the row, such as VPIN, needs the same trades."""
+    trades, books = impact([1, -2, 4, 3, 1, 1, 1, 1], ["0.05", "-0.1", "0.2", "0.15", "0", "0", "0"])
+    late = [replace(one, arrival=one.ts_event + (60_000 * MS if k == 1 else 0)) for k, one in enumerate(trades)]
+    market = read_market(*Flow(late, books).frames(), admit_unverifiable=False)
+    span = {"first_ns": NOON_NS, "end_ns": NOON_NS + 7 * SECOND_NS}
+    intervals = find_intervals(market, interval_ns=SECOND_NS, **span)
+    late_ns = NOON_NS + 61_500 * MS
+    assert [int(known) == late_ns for known in arrivals(market, intervals)] == [k == 1 for k in range(7)]
+    fit = kyle_lambda(market, intervals.ts_end, KYLE)
+    assert [int(known) == late_ns for known in fit.known] == [1 <= k <= 4 for k in range(7)]

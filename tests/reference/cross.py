@@ -221,8 +221,7 @@ class _Interval:
     def order_flow(self, known: list[int]) -> Row:
         books = self.recording.books
         places = [k for k, clock in enumerate(self.clocks) if self.start <= clock < self.end]
-        setters = [next(book for book in books if book.ts_align == self.clocks[k]) for k in places]
-        known += [latest([books[k] for k in places]), latest(setters)]
+        known.append(latest([books[k] for k in places]))
         # Without the row that closed the interval, later rows might be of it.
         closing = next((k for k, book in enumerate(books) if book.ts_align >= self.end), None)
         if closing is not None and any(book.ts_align < self.end for book in books[closing:]):
