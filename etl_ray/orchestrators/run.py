@@ -33,6 +33,7 @@ from etl_ray.orchestrators.receipt_store import Receipts, ReceiptStore
 from etl_ray.orchestrators.receipts import BuiltFile, Counts, Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_run, check_segments
 from etl_ray.orchestrators.resume import earlier_receipts
+from etl_ray.orchestrators.run_summary import summary_of
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
@@ -101,7 +102,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
         manifest = latest if latest is not None and unchanged else run.execute()
         run.clear()
         seconds = time.monotonic() - started_s - run.compiling_s
-        summary = _summary(manifest, output_url, seconds=seconds, unchanged=unchanged)
+        summary = summary_of(manifest, output_url, seconds=seconds, unchanged=unchanged)
         return Outcome(summary, ledger, manifest.number)
 
 
@@ -411,30 +412,3 @@ def run_id(inputs: Sequence[Input], config: JobConfig) -> str:
     files = [[item.identity, item.url, item.size, item.version] for item in inputs]
     parts = [__version__, config.semantic_hash(), config.start, config.end, files]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def _summary(manifest: Manifest, output: str, *, seconds: float, unchanged: bool) -> RunSummary:
-    rows: Counter[str] = Counter()
-    for file in manifest.files:
-        rows[file.table] += file.rows
-    counts = manifest.counts
-    return RunSummary(
-        lines=counts.lines,
-        bytes=counts.bytes,
-        seconds=seconds,
-        rows={table: rows[table] for table in TABLES if rows[table]},
-        messages=manifest.messages,
-        accepted=counts.accepted,
-        rejects=counts.rejects,
-        ignored=counts.ignored,
-        out_of_range=counts.out_of_range,
-        blank=counts.blank,
-        segments=len(manifest.inputs),
-        damaged=manifest.damaged,
-        slow_lines=counts.slow_lines,
-        unknown_keys=counts.unknown_keys,
-        findings=manifest.findings,
-        output=output,
-        run_id=manifest.run_id,
-        unchanged=unchanged,
-    )
