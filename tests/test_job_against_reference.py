@@ -236,6 +236,7 @@ class TestMutatedLines:
             "book_checkpoints",
             "market_trades",  # copies of a few trades
             "witness",
+            *("bars", "trades_with_book", "features"),  # which are not asked for
         }
         assert set(truth.tables) == set(TABLES)
         assert len(truth.counts.messages) == 11
