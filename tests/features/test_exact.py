@@ -24,11 +24,15 @@ from etl_ray.features.exact import (
 
 FLOATS = st.one_of(
     st.floats(0, 1e6, width=32),
+    st.floats(1, 1e4),
+    st.decimals(0, 10**12, places=4).map(float),
     st.decimals(-(10**6), 10**6, places=8).map(float),
     st.decimals(0, 10**17, places=2).map(float),
     st.sampled_from([0.1, 1e15, 9007199254740993.0, 1e-18, 123456789012345.67, 5e-324, 1e300, -0.0]),
 )
-INTEGERS = st.one_of(st.integers(-10, 10), st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-(2**90), 2**90))
+INTEGERS = st.one_of(
+    st.integers(-10, 10), st.integers(2**53, 2**57), st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-(2**90), 2**90)
+)
 
 
 def as_array(values: list[int]) -> np.ndarray:
@@ -38,6 +42,7 @@ def as_array(values: list[int]) -> np.ndarray:
 @given(st.lists(FLOATS), st.lists(FLOATS))
 @example([1e-8, 1e7], [])
 @example([0.1, 1e17], [5e-324])
+@example([72377939.1871346], [1e-8])  # 16 digits at one scale: times 10**8 it is rounded to another integer
 def test_floats_are_the_shortest_decimals(values: list[float], more: list[float]) -> None:
     columns = [pl.Series(one, dtype=pl.Float64) for one in (values, more)]
     found, scale = exact_integers(columns)
@@ -69,6 +74,10 @@ def test_arithmetic_does_not_overflow(pairs: list[tuple[int, int]], factor: int)
     assert running_sums(one).tolist() == [sum(x for x, _ in pairs[:k]) for k in range(len(pairs) + 1)]
     expected = [float("nan") if y == 0 else x / y for x, y in pairs]
     assert np.array_equal(quotient(one, other), np.array(expected), equal_nan=True)
+
+
+def test_quotient_of_what_is_no_float() -> None:
+    assert quotient(np.array([2**53 + 1]), 3).tolist() == [3002399751580331.0]
 
 
 def test_quotient_that_no_float_holds() -> None:
