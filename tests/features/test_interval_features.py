@@ -269,3 +269,13 @@ def test_each_part_knows_when_its_rows_had_arrived() -> None:
     assert [int(known) == late_ns for known in arrivals(market, intervals)] == [k == 1 for k in range(7)]
     fit = kyle_lambda(market, intervals.ts_end, KYLE)
     assert [int(known) == late_ns for known in fit.known] == [1 <= k <= 4 for k in range(7)]
+
+
+def test_interval_is_known_with_the_books_that_its_orders_met() -> None:
+    slow_ns = NOON_NS + 60_000 * MS
+    # The slow book is of the interval before that of the trade, and not the one at its end.
+    books = [replace(book(150), arrival=slow_ns), book(250), book(450)]
+    options = FeatureOptions(interval_ns=SECOND_NS // 10, kyle_window_ns=SECOND_NS)
+    for ms, known in ((205, slow_ns), (255, NOON_NS + 457 * MS)):
+        found = features([trade(1, ms, "100", "buy")], books, options).filter(pl.col("trades") == 1)
+        assert found["ts_available"].to_list() == [known]
