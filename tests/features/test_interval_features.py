@@ -236,10 +236,13 @@ def test_buckets_are_a_fiftieth_of_the_complete_day_before() -> None:
 
 
 def test_bucket_s_size_needs_a_trade_behind_the_day() -> None:
-    trades = [trade(1, -DAY_MS, "1", "buy"), trade(2, 0, "1", "buy", size="100")]
+    trades = [trade(k, (k - 2) * DAY_MS, "1", "buy", size=str(1 + k)) for k in range(3)]
     books = [book(DAY_MS), book(DAY_MS + 1_000)]
     found = features(trades, books, FeatureOptions(vpin_n=3), dates=2)
-    assert found.select("vpin", "vpin_n", "n_messages").rows() == [(None, 0, 0), (None, 0, 1)]
+    assert found.select("vpin", "vpin_n", "n_messages").rows() == [(1.0, 3, 0), (None, 0, 1)]
+    behind = [*trades, trade(3, DAY_MS + 500, "1", "buy")]
+    found = features(behind, books, FeatureOptions(vpin_n=3), dates=2)
+    assert found.select("vpin", "vpin_n", "n_messages").rows() == [(1.0, 3, 0), (1.0, 3, 1)]
 
 
 def test_vpin_is_known_with_the_trades_that_tell_how_large_buckets_are() -> None:
