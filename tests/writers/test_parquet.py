@@ -290,9 +290,9 @@ def test_tables_of_the_job_are_never_replaced(tmp_path: Path, mode: str, inside:
 def test_a_table_of_ones_own_may_lie_beside_those_of_the_job(tmp_path: Path) -> None:
     (tmp_path / "_etl_ray").mkdir()
 
-    ParquetWriter().write(numbers(0, 1), str(tmp_path / "bars"), mode="overwrite")
+    ParquetWriter().write(numbers(0, 1), str(tmp_path / "signals"), mode="overwrite")
 
-    assert read(tmp_path / "bars") == [0]
+    assert read(tmp_path / "signals") == [0]
 
 
 @pytest.mark.parametrize(
