@@ -136,7 +136,7 @@ def times(values: Integers, factor: int) -> Integers:
 
 
 def ratios(numerators: Integers, denominators: Integers) -> Float64s:
-    """Return numerators / denominators, each correctly rounded; NaN where the denominator is 0."""
+    """Return numerators / denominators, each correctly rounded; not finite where the denominator is 0."""
     if is_small(numerators) and is_small(denominators):
         with np.errstate(divide="ignore", invalid="ignore"):
             found: Float64s = numerators / denominators  # of integers below 2**53: one rounding
@@ -145,7 +145,6 @@ def ratios(numerators: Integers, denominators: Integers) -> Float64s:
         found, wide = np.empty(len(numerators)), np.ones(len(numerators), np.bool_)
     for k in np.flatnonzero(wide):
         found[k] = _ratio(int(numerators[k]), int(denominators[k]))
-    found[denominators == 0] = math.nan
     return found
 
 

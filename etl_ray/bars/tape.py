@@ -69,7 +69,8 @@ class Tape:
 
     def _check_order(self) -> None:
         later = np.diff(self.ts_event)
-        wrong = np.flatnonzero((later < 0) | ((later == 0) & (np.diff(self.trade_id) <= 0)))
+        unsure = np.flatnonzero(later <= 0)
+        wrong = unsure[(later[unsure] < 0) | (self.trade_id[unsure + 1] <= self.trade_id[unsure])]
         if len(wrong):
             k = int(wrong[0])
             pairs = [(int(self.ts_event[i]), int(self.trade_id[i])) for i in (k, k + 1)]

@@ -127,6 +127,18 @@ def test_empty_bars_are_filled_where_no_trade_is_missing() -> None:
     assert made("1s", trades)["ts_start"] == seconds(0, 3)
 
 
+def test_an_empty_bar_is_complete_between_neighbours_in_any_order() -> None:
+    trades = trades_of("""
+        1 0.5 10 1 buy
+        3 1.5 10 1 buy
+        2 3.5 10 1 buy
+        4 4.5 10 1 buy
+    """)
+    found = made("1s", trades, fill=True)
+    assert found["ts_start"] == seconds(0, 1, 2, 3)
+    assert found["is_complete"] == [False, True, True, True]
+
+
 def test_taker_side_is_the_sign() -> None:
     trades = trades_of("1 0 10 3 buy\n2 0 10 1 sell\n3 2 10 1 buy")
     found = made("1s", trades)

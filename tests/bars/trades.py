@@ -105,6 +105,7 @@ _PRICES: dict[str, Drawn] = {
     "tiny": lambda random: format(Decimal(random.randint(1, 10**6)).scaleb(-18), "f"),
     "huge": lambda random: str(random.randint(10**14, 10**15)),
     "long": lambda random: f"{random.uniform(0.5, 100):.17f}",
+    "nearly tenths": lambda random: random.choice(["0.1", "0.100000000000000001"]),
     "with zeros": lambda random: random.choice(["0", "0.01", "100"]),
     "far apart": lambda random: random.choice(_ANY_SCALE),
 }
@@ -115,6 +116,8 @@ _SIZES: dict[str, Drawn] = {
     "tiny": lambda random: format(Decimal(random.randint(0, 10**6)).scaleb(-18), "f"),
     "huge": lambda random: str(random.randint(10**14, 10**15)),
     "long": lambda random: f"{random.uniform(0, 10):.17f}",
+    "nearly tenths": lambda random: random.choice(["0.1", "0.100000000000000001"]),
+    "beyond 15 digits": lambda random: format(Decimal(repr(2.0**56 + random.randint(0, 10**9))), "f"),
     "far apart": lambda random: random.choice(["0", *_ANY_SCALE]),
 }
 
