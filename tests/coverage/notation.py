@@ -252,6 +252,7 @@ class _Expected:
                 "line_end": end[1],
                 "ts_start": ts_start,
                 "ts_end": ts_end,
+                "ids_missing": 0 if self._key[0] == "market_trades" else None,  # all trades are one
             }
         )
 
