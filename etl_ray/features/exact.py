@@ -99,6 +99,14 @@ def quotient(numerator: Integers, denominator: Integers | int) -> Float64s:
     return floats
 
 
+def whole_parts(values: Integers, divisor: int) -> Integers:
+    """Return how many times a divisor above 0 goes into each of values that are not negative."""
+    if divisor < _LIMIT:
+        return values // divisor
+    parts: Integers = values.astype(object) // divisor
+    return parts
+
+
 def stored(integers: Integers, scale: int, dtype: pl.DataType) -> pl.Series:
     """Return integers / 10**scale as numbers are stored: floats correctly rounded, or decimals of 18 digits."""
     if not dtype.is_decimal():

@@ -75,7 +75,7 @@ def _spreads(market: Market, intervals: Intervals, options: FeatureOptions) -> t
     place, values, weights = place[inside], spread[has_spread[inside]], notional[has_spread[inside]]
     n = np.bincount(place, minlength=len(intervals))
     weight = np.bincount(place, weights, len(intervals))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = np.bincount(place, weights * values, len(intervals)) / weight
     columns = [
         pl.Series("n_taker_orders", high - low),

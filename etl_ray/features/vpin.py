@@ -16,6 +16,7 @@ from etl_ray.features.exact import (
     quotient,
     running_sums,
     times,
+    whole_parts,
 )
 from etl_ray.features.market import NEVER, Market, Trades
 from etl_ray.features.options import BUCKETS_PER_DAY, DAY_NS, FeatureOptions
@@ -72,7 +73,8 @@ def vpin(market: Market, ts_end: Int64s, options: FeatureOptions) -> Toxicity:
         buckets, before = (_buckets(market.trades, volumes, int(date) - back, fixed) for back in (0, 1))
         if buckets is not None:
             rows = np.searchsorted(market.trades.ts_event, ts_end[mine])
-            complete = (volumes.total[rows] - volumes.total[_row(market.trades, int(date))]) // buckets.capacity
+            volume = volumes.total[rows] - volumes.total[_row(market.trades, int(date))]
+            complete = whole_parts(volume, buckets.capacity)
             found.vpin[mine], found.n[mine] = _trailing(buckets, before, complete, options.vpin_n)
         found.known[mine] = _known(market.trades, int(date), ts_end[mine], is_fixed=fixed is not None)
     return found
@@ -89,9 +91,9 @@ def _trailing(buckets: _Buckets, before: _Buckets | None, complete: Integers, n:
     volume = times(mine, buckets.capacity)
     others = np.zeros(len(mine), np.int64)
     if before is not None:
-        there = int(before.total[-1]) // before.capacity
-        others = np.minimum(n - mine, there).astype(np.int64)
-        _, running = before.imbalances(np.array([there]), n)
+        there = whole_parts(before.total[-1:], before.capacity)
+        others = np.minimum(n - mine, np.minimum(there, n).astype(np.int64))
+        _, running = before.imbalances(there, n)
         imbalance = plus(imbalance, running[-1] - running[len(running) - 1 - others])
         volume = plus(volume, times(others, before.capacity))
     value = quotient(imbalance, volume)

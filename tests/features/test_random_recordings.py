@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import polars as pl
@@ -14,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 from etl_ray.features import FeatureOptions, interval_features, trades_with_book
 from tests.features.recordings import (
+    APPROXIMATE,
     DATES,
     END_NS,
     FIRST_DATE,
@@ -119,6 +123,31 @@ def test_random_recordings_hold_what_they_should() -> None:
     for name in ("effective_spread_bps_mean", "ofi", "kyle_lambda", "kyle_r2", "vpin"):
         assert features[name].null_count() > 20, name
         assert features[name].drop_nulls().n_unique() > 10, name
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numbers_at_the_limits_of_float(seed: int) -> None:
+    """No number stops a date, however large or small, and what can be told of it is told exactly."""
+    # The reference fills buckets one by one.
+    draw, options = random.Random(seed), replace(random_options(seed), vpin_bucket=Decimal("1e307"))
+    flow = random_flow(seed)
+    numbers = [
+        Fraction(text) for text in ("1e308", "5e-324", "1e-30", "123456789.12345679", "1e17", "9007199254740992")
+    ]
+    trades = [
+        replace(one, price=draw.choice(numbers), size=draw.choice(numbers)) if draw.random() < 0.3 else one
+        for one in flow.trades
+    ]
+    books = [replace(one, bid=one.bid and draw.choice(numbers), crossed=False) for one in flow.books]
+    flow = Flow(trades, books)
+    truth, span = recording(flow, options), {"first_ns": FIRST_NS, "end_ns": END_NS}
+    assert_rows(trades_with_book(*flow.frames(), options, **span), trades_with_book_rows(truth, FIRST_NS, END_NS))
+    found = interval_features(*flow.frames(), options, **span).drop(APPROXIMATE)
+    expected = [
+        {name: value for name, value in row.items() if name not in APPROXIMATE}
+        for row in feature_rows(truth, FIRST_NS, END_NS)
+    ]
+    assert_rows(found, expected)
 
 
 def test_books_without_features() -> None:
