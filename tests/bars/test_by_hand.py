@@ -175,23 +175,59 @@ def test_variation_needs_ten_returns_on_a_grid_that_fits() -> None:
     assert made("90s", trades.with_columns(trade_id=pl.col("trade_id") * 2))["rv_n"] == [None, None]
 
 
+def test_a_price_of_0_has_no_logarithm() -> None:
+    trades = trades_of("1 -1 10 1 buy\n2 1 11 1 buy\n3 51 0 1 buy\n4 101 12 1 buy\n5 201 12 1 buy")
+    found = made("50s", trades, fill=True)
+    assert found["ts_start"] == seconds(-50, 0, 50, 100, 150)
+    assert found["rv_n"] == [None, 10, None, None, 10]
+    assert [value is None for value in found["realized_variance"]] == [True, False, True, True, False]
+    assert [value is None for value in found["amihud"]] == [True, False, True, True, True]
+    assert found["realized_variance"][-1] == found["bipower_variation"][-1] == 0.0
+    nothing = trades.with_columns(price=pl.lit(0.0))
+    assert made("50s", nothing, fill=True)["rv_n"] == [None] * 5
+
+
+def test_an_empty_bar_waits_for_its_previous_close() -> None:
+    trades = trades_of("1 -1 10 1 buy\n2 3 11 1 buy")
+    late = trades.with_columns(
+        ts_available=pl.when(pl.col("trade_id") == 1).then(MIDNIGHT_NS * 2).otherwise("ts_available")
+    )
+    assert made("1s", late, fill=True)["ts_available"] == [MIDNIGHT_NS * 2] * 4
+
+
 def test_amihud_is_of_the_previous_close() -> None:
     trades = trades_of("1 0 100 1 buy\n2 1 100.01 2 buy\n4 2 100 1 buy\n5 3 100 0 buy\n6 4 100 1 buy")
     expected = math.log1p(Decimal("0.0001")) / 200.02
     assert made("1s", trades)["amihud"] == [None, pytest.approx(expected, rel=1e-14), None, None]
 
 
+def bouncing(low: str, high: str) -> list[str]:
+    """Return 24 orders, one a second, that sell and buy in turn."""
+    return [f"{k} {k} {high if k % 2 else low} 1 {'buy' if k % 2 else 'sell'}" for k in range(24)]
+
+
 def test_roll_spread_bounces_between_bid_and_ask() -> None:
-    lines = [f"{k} {k} {'100.02' if k % 2 else '100.00'} 1 {'buy' if k % 2 else 'sell'}" for k in range(24)]
-    bouncing = trades_of("\n".join(lines))
-    found = made("tick:23", bouncing, roll=True)["roll_spread"]
-    # 21 pairs of +-0.02 and -+0.02: 11 of one order, 10 of the other.
-    covariance = (21 * -(0.02**2) - (0.02 * -0.02) / 21) / 20
-    assert found == [pytest.approx(2 * math.sqrt(-covariance), rel=1e-12)]
-    assert made("tick:21", bouncing, roll=True)["roll_spread"] == [None]  # 19 pairs
-    assert made("tick:23", bouncing)["roll_spread"] == [None]
+    trades = trades_of("\n".join(bouncing("100.00", "100.02")))
+    # 20 pairs of changes, in turn 0.02 after -0.02 and -0.02 after 0.02: both means are 0.
+    expected = 2 * math.sqrt(20 * 0.02**2 / 19)
+    assert made("tick:22", trades, roll=True)["roll_spread"] == [pytest.approx(expected, rel=1e-14)]
+    assert made("tick:21", trades, roll=True)["roll_spread"] == [None]  # 19 pairs
+    assert made("tick:22", trades)["roll_spread"] == [None]
     rising = trades_of("\n".join(f"{k} {k} {100 + k * k} 1 buy" for k in range(24)))
-    assert made("tick:23", rising, roll=True)["roll_spread"] == [None]  # positive
+    assert made("tick:22", rising, roll=True)["roll_spread"] == [None]  # positive
+
+
+def test_roll_spread_is_exact_beyond_64_bits() -> None:
+    trades = trades_of("\n".join(bouncing("1", "100000000000001")))
+    found = made("tick:22", trades, roll=True)["roll_spread"]
+    assert found == [2 * math.sqrt(20 * 10**28 / 19)]
+
+
+def test_a_taker_order_is_cut_at_the_edge_of_a_bar() -> None:
+    lines = bouncing("100.00", "100.02")
+    lines[22] = "22 21 100.05 1 buy"  # one order with the trade before it, which ends the bar
+    found = made("tick:22", trades_of("\n".join(lines)), roll=True)["roll_spread"]
+    assert found == [pytest.approx(2 * math.sqrt(20 * 0.02**2 / 19), rel=1e-14)]
 
 
 def test_fills_of_one_taker_order_are_one_price() -> None:
