@@ -64,15 +64,19 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ReprocessSummary:
-    """Figures of tables computed again: `rows` per table, `files`, wall time. `unchanged`: nothing was left to do."""
+    """Figures of tables computed again: `rows` per table, `files`, wall time.
+
+    `findings` say which products have no book. `unchanged`: nothing was left to do.
+    """
 
     rows: dict[str, int]
     files: int
     seconds: float
     output: str
     run_id: str
+    findings: tuple[str, ...]
     unchanged: bool
 
     def as_dict(self) -> dict[str, object]:
         """Return all fields by name, ready for JSON."""
-        return {**vars(self), "rows": dict(self.rows)}
+        return {**vars(self), "rows": dict(self.rows), "findings": list(self.findings)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -23,6 +24,8 @@ from etl_ray.cli.options import (
 from etl_ray.cli.report import print_reprocessed
 from etl_ray.config import JobConfig, load_config
 from etl_ray.progress import choose_progress
+
+logger = logging.getLogger(__name__)
 
 
 def reprocess(  # noqa: PLR0913 - one parameter per option
@@ -76,6 +79,8 @@ def reprocess(  # noqa: PLR0913 - one parameter per option
         progress.done()
     if not quiet:
         print_reprocessed(summary, config=effective)
+    for finding in summary.findings:
+        logger.warning("%s", finding)
     if json:
         typer.echo(orjson.dumps(summary.as_dict()).decode())
     return 0

@@ -18,6 +18,7 @@ from etl_ray.orchestrators.derive_stage import derive_all
 from etl_ray.orchestrators.engines import Engine, choose_engine
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
+from etl_ray.orchestrators.rebook_stage import rebook_all
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.orchestrators.refusals import check_output, differences
 from etl_ray.progress import Progress
@@ -104,6 +105,7 @@ def reprocess(
         seconds=time.monotonic() - started_s,
         output=dest_url,
         run_id=manifest.run_id,
+        findings=manifest.findings,
         unchanged=unchanged,
     )
 
@@ -161,7 +163,7 @@ class _Run:
         read = [file for file in self._source.manifest.files if file.table in _READ and self._is_selected(file)]
         engine = choose_engine(self._config, sum(file.bytes for file in read))
         try:
-            files = self._compute(read, target, engine)
+            files, findings = self._compute(read, target, engine)
         finally:
             engine.close()
         source = self._source
@@ -183,22 +185,37 @@ class _Run:
             counts=Counts(),
             messages={},
             damaged=(),
-            findings=(),
+            findings=findings,
         )
         self._ledger.keep_receipts(number, ())
         self._ledger.commit(manifest)
         self._ledger.publish(manifest, self._progress.note)
         return manifest
 
-    def _compute(self, read: Iterable[BuiltFile], target: str, engine: Engine) -> tuple[BuiltFile, ...]:
+    def _compute(
+        self, read: Iterable[BuiltFile], target: str, engine: Engine
+    ) -> tuple[tuple[BuiltFile, ...], tuple[str, ...]]:
+        """Return the files, and which products have no book."""
+        source = self._source
+        books: tuple[BuiltFile, ...] = ()
+        refused: tuple[str, ...] = ()
+        if self._books:
+            books, refused = rebook_all(
+                source.manifest,
+                source.ledger.output,
+                target,
+                self._config,
+                engine=engine,
+                progress=self._progress,
+            )
         options = DeriveOptions(
-            input=self._source.ledger.output,
+            input=source.ledger.output,
             output=target,
-            numbers=self._source.numbers,
+            numbers=source.numbers,
             rows_per_group=self._config.staging.rows_per_group,
             derived=self._config.derived,
         )
-        return derive_all(read, options, engine=engine, progress=self._progress)
+        return (*books, *derive_all(read, options, engine=engine, progress=self._progress)), refused
 
     def _is_selected(self, file: BuiltFile) -> bool:
         products = {f"product_id={encode_value(product)}" for product in self._config.products}

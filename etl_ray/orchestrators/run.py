@@ -52,12 +52,9 @@ from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
 from etl_ray.summary import RunSummary
 from etl_ray.tables import CANDLES, MARKET_TRADES, TABLES
-from etl_ray.tables.book import rows_at_once
+from etl_ray.tables.book import book_rows_per_group
 from etl_ray.venues import VENUES
 from etl_ray.version import __version__
-
-BOOK_ROWS_PER_GROUP = 65_536
-"""Rows of `book` are wide: as many of them as of other tables would be a lot of memory."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +345,7 @@ class _Run:
             staging=self._staging,
             output=self._target,
             numbers=self._config.numbers,
-            rows_per_group=min(staging.rows_per_group, rows_at_once(BOOK_ROWS_PER_GROUP, level2.columns)),
+            rows_per_group=book_rows_per_group(staging.rows_per_group, level2.columns),
             columns=level2.columns,
             interval_ns=level2.interval_ns,
             skip_empty=level2.skip_empty,

@@ -19,6 +19,8 @@ from etl_ray.orchestrators.derive import Derived, derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
+from etl_ray.orchestrators.rebook import RebuiltBook
+from etl_ray.orchestrators.rebook_plans import CutBook
 from etl_ray.orchestrators.receipts import BuiltFile, Receipt
 from etl_ray.orchestrators.shards import Shard
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, build_trades
@@ -26,7 +28,19 @@ from etl_ray.orchestrators.trade_shards import TradeShard
 from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, WitnessTask, witness
 from etl_ray.readers.segments import Unit
 
-Stage = Literal["normalize", "compose", "build", "trades", "candles", "replay", "witness", "candle_witness", "derive"]
+Stage = Literal[
+    "normalize",
+    "compose",
+    "build",
+    "trades",
+    "candles",
+    "replay",
+    "witness",
+    "candle_witness",
+    "derive",
+    "recut",
+    "rebook",
+]
 
 
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
@@ -34,7 +48,8 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
 
     normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to BuiltFile; replay: BookShard to
     BuiltBook; trades: TradeShard to BuiltTrades; candles: CandleShard to BuiltCandles; witness: WitnessTask to
-    Witnessed; candle_witness: CandleTask to Witnessed; derive: DeriveTask to Derived.
+    Witnessed; candle_witness: CandleTask to Witnessed; derive: DeriveTask to Derived; recut: RebookPlan to CutBook;
+    rebook: RebookShard to RebuiltBook.
     """
     if stage == "normalize":
         unit = from_json(Unit, item)
@@ -73,6 +88,14 @@ def _work_on_files(stage: Stage, options: bytes, item: bytes) -> bytes:
         task = from_json(WitnessTask, item)
         with _named(f"the witness of {task.product}"):
             return to_json(witness(task, from_json(WitnessOptions, options)))
+    if stage == "recut":
+        stored = from_json(RebookPlan, item)
+        with _named(f"the stored book of {stored.product}"):
+            return to_json(cut_book(stored, from_json(CutOptions, options)))
+    if stage == "rebook":
+        again = from_json(RebookShard, item)
+        with _named(f"the stored book of {again.product}, shard {again.number}"):
+            return to_json(rebook(again, from_json(RebookOptions, options)))
     derived = from_json(DeriveTask, item)
     with _named(f"{derived.product}, {derived.dates[0]}"):
         return to_json(Derived(derive(derived, _derive_options(options))))
@@ -122,6 +145,16 @@ def read_built_trades(data: bytes) -> BuiltTrades:
 def read_built_candles(data: bytes) -> BuiltCandles:
     """Read the result of the stage `candles`."""
     return from_json(BuiltCandles, data)
+
+
+def read_cut_book(data: bytes) -> CutBook:
+    """Read the result of the stage `recut`."""
+    return from_json(CutBook, data)
+
+
+def read_rebuilt_book(data: bytes) -> RebuiltBook:
+    """Read the result of the stage `rebook`."""
+    return from_json(RebuiltBook, data)
 
 
 def read_derived(data: bytes) -> Derived:

@@ -12,6 +12,7 @@ from etl_ray.tables.schema import NUMBER, SYMBOL, TIME, Column, Table
 
 _VERIFIED = "null unless book_state is verified"
 _WIDTH = 128
+_ROWS_PER_GROUP = 65_536
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class BookColumns:
 def rows_at_once(usual: int, columns: BookColumns) -> int:
     """Return how many rows to hold together: `usual` ones, fewer where more than 128 columns would take more room."""
     return usual * _WIDTH // max(_WIDTH, len(book_table(columns).columns))
+
+
+def book_rows_per_group(rows_per_group: int, columns: BookColumns) -> int:
+    """Return the rows of a row group: rows are wide, as many as of other tables would be a lot of memory."""
+    return min(rows_per_group, rows_at_once(_ROWS_PER_GROUP, columns))
 
 
 def _levels(depth: int) -> tuple[Column, ...]:

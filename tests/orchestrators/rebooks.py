@@ -12,8 +12,7 @@ from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.rebook import RebookOptions, RebuiltBook, rebook
 from etl_ray.orchestrators.rebook_cut import CutOptions, cut_book
 from etl_ray.orchestrators.rebook_plans import CutBook, RebookPlan, RebookShard, plan_rebooks
-from etl_ray.orchestrators.run import BOOK_ROWS_PER_GROUP
-from etl_ray.tables.book import rows_at_once
+from etl_ray.tables.book import book_rows_per_group
 from tests.orchestrators.jobs import config, run
 from tests.orchestrators.outputs import rows_of, table_files_of
 
@@ -33,7 +32,7 @@ def compute_again(source: Path, target: Path, config: JobConfig) -> list[Rebuilt
     options = RebookOptions(
         source=str(source),
         output=str(target),
-        rows_per_group=min(config.staging.rows_per_group, rows_at_once(BOOK_ROWS_PER_GROUP, level2.columns)),
+        rows_per_group=book_rows_per_group(config.staging.rows_per_group, level2.columns),
         columns=level2.columns,
         interval_ns=level2.interval_ns,
         skip_empty=level2.skip_empty,
