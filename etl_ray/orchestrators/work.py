@@ -19,8 +19,9 @@ from etl_ray.orchestrators.derive import Derived, derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
-from etl_ray.orchestrators.rebook import RebuiltBook
-from etl_ray.orchestrators.rebook_plans import CutBook
+from etl_ray.orchestrators.rebook import RebookOptions, RebuiltBook, rebook
+from etl_ray.orchestrators.rebook_cut import CutOptions, cut_book
+from etl_ray.orchestrators.rebook_plans import CutBook, RebookPlan, RebookShard
 from etl_ray.orchestrators.receipts import BuiltFile, Receipt
 from etl_ray.orchestrators.shards import Shard
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, build_trades
