@@ -169,6 +169,14 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], erro
         BarsProcessor(**options)  # type: ignore[arg-type]
 
 
+def test_what_arrived_before_a_restart_counts_no_more() -> None:
+    stream = BarStream(parse_bar("tick:2"), BarOptions())
+    told = ((1, 1, 900), (2, 2, 3), (3, 3, 4), (4, 4, 5), (9, 5, 6), (10, 6, 7))
+    trades = frame_of(tuple((*clock, "1", "1", "buy") for clock in told))
+    found = [stream.push(trades[at : at + 2]) for at in (0, 2, 4)]
+    assert [plain(part)["ts_available"] for part in found if part is not None] == [[900], [900], [7]]
+
+
 def test_trades_of_a_day_are_not_held() -> None:
     stream = BarStream(parse_bar("tick:10"), BarOptions(reset="never"))
     for at in range(50):
