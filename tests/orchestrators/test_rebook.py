@@ -89,6 +89,24 @@ def test_it_does_not_matter_how_many_rows_are_held(
     faulty.assert_computed(overrides({"depth": 6}, staging=CUT), overrides(wanted, staging=CUT), tmp_path)
 
 
+BEAT = [
+    Step(0, 20, 0, "snap BTC b100x1 b99x2 a101x1 a102x2"),
+    *(Step(0, 1000, 1, f"up BTC b100x{quantity}") for quantity in ("2", "3", "4", "5")),
+    Step(0, 20, 0, "up BTC b100x7"),
+]
+"""Each message but the last stands behind a hole of one number, a second behind the one before."""
+
+
+def test_behind_trusted_holes_flow_stays_unknown(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write(BEAT, tmp_path / "in")
+    runs = Runs(tmp_path / "in", tmp_path)
+    level2 = {"trust_beat": True}
+    assert runs.assert_computed(overrides(level2), overrides({**level2, "depth": 2}), tmp_path / "again") == 6
+    flows = [(row["book_state"], row["ofi"]) for row in book_rows(tmp_path / "again")]
+    assert flows[-3:] == [("verified", None), ("verified", None), ("verified", 2.0)]
+
+
 @pytest.fixture(scope="module")
 def flow(real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Runs over a recording of real order flow."""
