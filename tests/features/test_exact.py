@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl_ray.features.exact import (
@@ -39,6 +39,7 @@ def as_array(values: list[int]) -> np.ndarray:
     return np.array(values, np.int64 if all(abs(one) < 2**63 for one in values) else object)
 
 
+@settings(deadline=None)
 @given(st.lists(FLOATS), st.lists(FLOATS))
 @example([1e-8, 1e7], [])
 @example([0.1, 1e17], [5e-324])
@@ -50,6 +51,7 @@ def test_floats_are_the_shortest_decimals(values: list[float], more: list[float]
         assert [Fraction(int(one), 10**scale) for one in integers] == [Fraction(repr(one)) for one in numbers]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**37), 10**37)), st.integers(0, 18))
 def test_decimals_are_themselves(values: list[int], places: int) -> None:
     shorter = [Decimal(f"{value // 10 ** (18 - places)}e-{places}") for value in values]
@@ -65,6 +67,7 @@ def test_scale_is_one_for_all_columns_and_nulls_are_zero() -> None:
     assert [one.dtype for one in found] == [np.int64, np.int64]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(INTEGERS, INTEGERS)), st.integers(-(2**40), 2**40))
 def test_arithmetic_does_not_overflow(pairs: list[tuple[int, int]], factor: int) -> None:
     one, other = as_array([x for x, _ in pairs]), as_array([y for _, y in pairs])
@@ -88,6 +91,7 @@ def test_quotient_that_no_float_holds() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**20), 10**20)), st.integers(0, 18))
 def test_stored_numbers(values: list[int], scale: int) -> None:
     floats = stored(as_array(values), scale, pl.Float64())
