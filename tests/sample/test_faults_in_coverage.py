@@ -76,7 +76,7 @@ def check(found: Faulty, connections: Iterable[Row], coverage: Iterable[Row]) ->
     ids = {place: number for number, (place, _) in enumerate(sorted(told.counts().items()))}
     tiles: dict[tuple[str, str], list[tuple[Place, str, str | None, int | None]]] = {}
     bookless = set()
-    for row in coverage:
+    for row in without_missing_ids(coverage):
         segment, line, state, cause = row["segment_start"], row["line_start"], row["state"], row["cause"]
         channel, product, connection_id = row["channel"], row["product_id"], row["connection_id"]
         connection = None
@@ -93,6 +93,20 @@ def check(found: Faulty, connections: Iterable[Row], coverage: Iterable[Row]) ->
         for of_key in tiles.values():
             state, cause = next((state, cause) for first, state, cause, _ in of_key[::-1] if first <= before)
             assert (state, cause) in (("no_data", "connection_end"), ("no_data", "start"))
+
+
+def without_missing_ids(coverage: Iterable[Row]) -> list[Row]:
+    """Return the tiles as they would be if nobody looked at the ids of trades: what is told of faults does not."""
+    kept: list[Row] = []
+    is_over = False
+    for row in coverage:
+        plain = row if row["cause"] != "missing_ids" else {**row, "state": "verified", "cause": None}
+        names = ("channel", "product_id", "state", "cause", "connection_id")
+        same = bool(kept) and all(plain[name] == kept[-1][name] for name in names)
+        if not (same and (is_over or plain is not row)):
+            kept.append(plain)
+        is_over = plain is not row
+    return kept
 
 
 def counts(connections: Iterable[Row]) -> dict[object, dict[str, tuple[object, object]]]:
