@@ -107,6 +107,53 @@ def test_behind_trusted_holes_flow_stays_unknown(tmp_path: Path) -> None:
     assert flows[-3:] == [("verified", None), ("verified", None), ("verified", 2.0)]
 
 
+SILENT = [
+    Step(0, 20, 0, "restart"),
+    Step(0, 20, 0, "snap BTC b100x1 a101x1"),
+    Step(0, 1500, 0, "up BTC b100x2"),
+    Step(0, 40_000, 0, "up BTC b100x3"),
+    Step(0, 2500, 0, "up BTC b100x4"),
+]
+"""A silence of 40 seconds over midnight, and a pause that is none."""
+
+
+@pytest.mark.parametrize(("emit", "rows"), [("1s", 5), ("7s", 1)])
+def test_intervals_in_a_silence_are_left_out(tmp_path: Path, emit: str, rows: int) -> None:
+    (tmp_path / "in").mkdir()
+    write(SILENT, tmp_path / "in")
+    runs = Runs(tmp_path / "in", tmp_path)
+    assert runs.assert_computed(overrides({}), overrides({"emit": emit}), tmp_path / "again") == rows
+
+
+TWO = [
+    Step(0, 20, 0, "snap BTC b100x1 a101x1"),
+    Step(1, 20, 0, "snap BTC b100x9 a101x9"),
+    *(
+        Step(connection, 20, 0, f"up BTC b100x{quantity} b99x{quantity + 1}")
+        for quantity in range(2, 10)
+        for connection in (0, 1)
+    ),
+]
+"""Two connections, of which only one is published from its second message on."""
+
+
+@pytest.mark.parametrize("emit", ["message", "100ms"])
+@pytest.mark.parametrize("unit_mb", [0.0003, 0.0005, 0.0007])
+def test_shards_may_end_with_messages_that_are_not_published(tmp_path: Path, unit_mb: float, emit: str) -> None:
+    (tmp_path / "in").mkdir()
+    write(TWO, tmp_path / "in")
+    runs = Runs(tmp_path / "in", tmp_path)
+    cut = {"unit_mb": unit_mb, "block_mb": 0.0001, "rows_per_file": 1}
+    wanted = overrides({"depth": 2, "emit": emit}, staging=cut)
+    if emit == "message":
+        assert runs.assert_computed(overrides({}, staging=cut), wanted, tmp_path / "again") > 10
+        return
+    # What is not published counts for the shard of the next row, so rows may stand in another file.
+    compute_again(runs.of(overrides({}, staging=cut)), tmp_path / "again", config(**wanted))
+    assert book_rows(tmp_path / "again") == book_rows(runs.of(wanted))
+    assert len(book_rows(tmp_path / "again")) > 2
+
+
 @pytest.fixture(scope="module")
 def flow(real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Runs over a recording of real order flow."""
