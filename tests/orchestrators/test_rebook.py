@@ -110,11 +110,13 @@ def test_behind_trusted_holes_flow_stays_unknown(tmp_path: Path) -> None:
 SILENT = [
     Step(0, 20, 0, "restart"),
     Step(0, 20, 0, "snap BTC b100x1 a101x1"),
+    Step(1, 20, 0, "restart"),
     Step(0, 1500, 0, "up BTC b100x2"),
-    Step(0, 40_000, 0, "up BTC b100x3"),
+    Step(1, 20_000, 0, "ticker ETH"),
+    Step(0, 20_000, 0, "up BTC b100x3"),
     Step(0, 2500, 0, "up BTC b100x4"),
 ]
-"""A silence of 40 seconds over midnight, and a pause that is none."""
+"""A silence of 40 seconds, in which another connection passes midnight, and a pause that is none."""
 
 
 @pytest.mark.parametrize(("emit", "rows"), [("1s", 5), ("7s", 1)])
