@@ -14,7 +14,7 @@ from etl_ray.orchestrators import arrival
 
 def test_rows_of_row_groups_that_overlap_come_in_arrival_order(tmp_path: Path) -> None:
     # What is known of a row group are its least and its greatest segment, and line: the second seems to begin first.
-    one = [("a", 2), ("a", 3), ("a", 3), ("b", 4), ("b", 4), ("c", 1), ("c", 2)]
+    one = [("a", 2), ("a", 3), ("a", 3), ("a", 3), ("a", 9), ("b", 1), ("b", 4), ("b", 4), ("b", 6)]
     two = [("a", 1), ("b", 1), ("b", 5), ("c", 3)]
     for name, places, size in (("one", one, 3), ("two", two, 2)):
         count = len(places)
@@ -29,6 +29,13 @@ def test_rows_of_row_groups_that_overlap_come_in_arrival_order(tmp_path: Path) -
         )
         pq.write_table(rows, tmp_path / name, row_group_size=size)
     groups = arrival.placed_groups(str(tmp_path), [["one"], ["two"]])
+    assert [(group.path, group.index, *group.first, *group.last) for group in groups] == [
+        ("two", 0, "a", 1, "b", 1),
+        ("one", 0, "a", 2, "a", 3),
+        ("one", 1, "a", 2, "b", 6),
+        ("two", 1, "b", 3, "c", 5),
+        ("one", 2, "b", 4, "b", 6),
+    ]
     columns = ["segment", "line", "row"]
     tables = [
         [tuple(row.values()) for row in rows.to_pylist()]
