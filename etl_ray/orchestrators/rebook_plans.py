@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from etl_ray import storage
@@ -110,10 +110,12 @@ class CutBook:
     shards: tuple[RebookShard, ...]
 
 
-def plan_rebooks(manifest: Manifest, output: str, columns: BookColumns) -> RebookPlans:
+def plan_rebooks(
+    manifest: Manifest, output: str, columns: BookColumns, *, products: Collection[str] = ()
+) -> RebookPlans:
     """Plan the books of OUTPUT anew with other columns, from its manifest and ledger; no file of a table is read.
 
-    ConfigError if the stored tables do not say enough.
+    Without `products` those of all. ConfigError if the stored tables do not say enough.
     """
     numbers = checked_numbers(manifest, storage.redact(output))
     options = json.loads(manifest.semantic)["channels"]["level2"]["processor_options"]
@@ -129,7 +131,7 @@ def plan_rebooks(manifest: Manifest, output: str, columns: BookColumns) -> Reboo
     refused: list[str] = []
     for product, known in sorted(scales.items()):
         encoded = encode_value(product)
-        if encoded not in shards:
+        if encoded not in shards or (products and product not in products):
             continue
         if numbers == "float64" and max(known.price, known.quantity) >= 10**_FLOAT_DIGITS:
             refused.append(

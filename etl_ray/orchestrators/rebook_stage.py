@@ -22,11 +22,10 @@ def rebook_all(
 ) -> tuple[tuple[BuiltFile, ...], tuple[str, ...]]:
     """Write the books of SOURCE as the config says below `target`; return their files, and why products have none."""
     level2 = config.level2
-    plans = plan_rebooks(manifest, source, level2.columns)
-    chosen = [plan for plan in plans.plans if not config.products or plan.product in config.products]
-    progress.stage("recut", 0, len(chosen))
+    plans = plan_rebooks(manifest, source, level2.columns, products=config.products)
+    progress.stage("recut", 0, len(plans.plans))
     cut = to_json(CutOptions(source, level2.interval_ns))
-    items = [(pack(plan), sum(shard.bytes for shard in plan.shards)) for plan in chosen]
+    items = [(pack(plan), sum(shard.bytes for shard in plan.shards)) for plan in plans.plans]
     shards: list[RebookShard] = []
     for result in engine.run("recut", cut, items):
         shards += read_cut_book(result).shards

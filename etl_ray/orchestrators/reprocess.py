@@ -70,8 +70,8 @@ def reprocess(
 ) -> ReprocessSummary:
     """Compute the derived tables that the config asks for, and with `books` also `book`, from OUTPUT into DEST.
 
-    Numbers are those of OUTPUT; products limit what is read. DEST is committed like an OUTPUT, and replaced only if the
-    config says overwrite.
+    Numbers, and whether beats were trusted, are those of OUTPUT; products limit what is read. DEST is committed like an
+    OUTPUT, and replaced only if the config says overwrite.
     """
     started_s = time.monotonic()
     source = open_source(output_url)
@@ -122,6 +122,10 @@ def _check_asked(source: Source, config: JobConfig, *, books: bool) -> None:
             f"{name}: expected market_trades by product_id and date, without processors of your own; found "
             + ("no such table" if trades is None else f"it by {', '.join(_cols(trades)) or 'nothing'}")
         )
+    known = {part for file in source.manifest.files for part in file.path.split("/") if part.startswith("product_id=")}
+    strange = [product for product in config.products if f"product_id={encode_value(product)}" not in known]
+    if strange:
+        raise ConfigError(f"{name} has no product {strange[0]}; expected one that it has tables of")
     if (derived.needs_books or books) and not source.has_messages:
         raise ConfigError(f"{name}: expected a table book with a row after each message (emit: message), found none")
 
@@ -148,7 +152,7 @@ class _Run:
         self.semantic: dict[str, object] = {
             "reprocessed": source.manifest.run_id,
             "derived": config.derived.semantic(),
-            "book": config.level2.model_dump(mode="json") if books else None,
+            "book": config.level2.model_dump(mode="json", exclude={"trust_beat"}) if books else None,
             "products": sorted(config.products),
             "rows_per_group": config.staging.rows_per_group,
         }

@@ -133,6 +133,21 @@ def test_reprocessing_gives_the_bytes_of_a_run(recording: Path, output: Path, tm
     assert (second.rows, second.unchanged) == (summary.rows, True)
 
 
+def test_books_and_bars_are_reprocessed_together(recording: Path, output: Path, tmp_path: Path) -> None:
+    again, wanted = (
+        tmp_path / "again",
+        config({"bars": ["5s"]}).merge({"channels": {"level2": {"processor_options": {"depth": 1, "emit": "1s"}}}}),
+    )
+    reprocess(str(output), str(again), config=wanted, books=True)
+    ETLJob(str(recording), str(tmp_path / "run"), config=wanted).process_all()
+    expected = {
+        name: data
+        for name, data in table_files_of(tmp_path / "run").items()
+        if name.split("/")[0] in ("bars", "book", "book_checkpoints")
+    }
+    assert table_files_of(again) == expected
+
+
 def test_reprocessing_reads_selected_products_only(output: Path, tmp_path: Path) -> None:
     chosen = config({"bars": ["1m"]}).merge({"products": ["ETH-USD"]})
     reprocess(str(output), str(tmp_path / "dest"), config=chosen)
@@ -154,6 +169,8 @@ def test_what_cannot_be_reprocessed_is_refused(recording: Path, output: Path, tm
     dest = str(tmp_path / "dest")
     with pytest.raises(ConfigError, match="nothing to compute"):
         reprocess(str(output), dest, config=config({}))
+    with pytest.raises(ConfigError, match="has no product XRP-USD"):
+        reprocess(str(output), dest, config=config({"bars": ["1m"]}).merge({"products": ["XRP-USD"]}))
     with pytest.raises(ConfigError, match="holds no committed run"):
         reprocess(str(tmp_path / "none"), dest, config=config({"bars": ["1m"]}))
     with pytest.raises(ConfigError, match="lies inside"):

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from etl_ray import ETLJob
+from tests.orchestrators.outputs import table_files_of
 from tests.reference.against import Asked, run, run_and_compare
 
 START_S = 1_764_201_590  # 2025-11-26T23:59:50Z
@@ -175,6 +176,26 @@ def test_missing_ids_are_tiles_of_coverage(input_dir: Path, output_dir: Path) ->
         ("market_trades", "suspect", "missing_ids", 2, 3, 3),
         ("market_trades", "verified", None, 3, 5, 0),
     ]
+
+
+def test_a_late_snapshot_reaches_back_into_a_committed_date(input_dir: Path, output_dir: Path) -> None:
+    config = Asked(bare=True).config().merge({"derived": {"bars": ["1s"]}})
+    first = [replace(PLAIN, first_id=0, count=20), replace(PLAIN, first_id=40, count=20, time_s=15)]
+    (input_dir / "a.ndjson").write_bytes(b"\n".join(line_of(item, k) for k, item in enumerate(first)))
+    ETLJob(str(input_dir), str(output_dir), config=config).process_all()
+    before = rows(output_dir)
+    assert [row["trade_id"] for row in before] == [*range(20), *range(40, 60)]
+    late = replace(PLAIN, first_id=15, count=30, is_snapshot=True, connection=1, time_s=16)
+    (input_dir / "b.ndjson").write_bytes(line_of(late, 0))
+    ETLJob(str(input_dir), str(output_dir), config=config).process_all()
+    found = rows(output_dir)
+    assert [row["trade_id"] for row in found] == list(range(60))
+    assert {row["trade_id"]: row["date"] for row in found if row["is_healed"]} == {
+        trade_id: "2025-11-26" if trade_id < 30 or trade_id == 33 else "2025-11-27" for trade_id in range(20, 40)
+    }
+    at_once = output_dir.parent / "at_once"
+    ETLJob(str(input_dir), str(at_once), config=config).process_all()
+    assert table_files_of(output_dir) == table_files_of(at_once)
 
 
 @pytest.mark.parametrize("cols", [("product_id", "date"), ("date", "product_id"), ("date",), ("product_id",), ()])

@@ -19,7 +19,9 @@ CONFIG = """
 staging: {unit_mb: 0.02, block_mb: 0.01, rows_per_file: 200}
 resources: {memory_mb_per_task: 200}
 """
-LINE = re.compile(r"(normalize|build|trades|candles|compose|books|witness): [\d,]+/[\d,]+ units, .*( s| left|:\d\d| unknown)")
+LINE = re.compile(
+    r"(normalize|build|trades|candles|compose|books|witness): [\d,]+/[\d,]+ units, .*( s| left|:\d\d| unknown)"
+)
 LOGGED = re.compile(r"\t(DEBUG|INFO|WARNING|ERROR) \S+:\d+ -- ")
 
 

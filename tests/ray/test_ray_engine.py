@@ -11,10 +11,11 @@ import pytest
 import ray
 from ray.data import DataContext
 
+from etl_ray import reprocess
 from etl_ray.config import CHANNELS
 from etl_ray.errors import SegmentError, StorageError
 from etl_ray.sample import SampleOptions, write_sample
-from tests.orchestrators.jobs import run
+from tests.orchestrators.jobs import config, run
 from tests.orchestrators.outputs import files_of, rows_of, strays_of, table_files_of
 
 pytestmark = pytest.mark.slow
@@ -56,6 +57,16 @@ def with_processor(name: str) -> dict[str, object]:
 
 @pytest.mark.usefixtures("_cluster")
 class TestInAClusterOfSomebodyElse:
+    def test_derived_tables_and_books_computed_again(self, recording: Path, tmp_path: Path) -> None:
+        derived = {"derived": {"bars": ["1s", "tick:3"], "trades_with_book": True, "features": "1s"}}
+        for engine, place in ((ON_RAY, "ray"), ({}, "local")):
+            run(recording, tmp_path / place, **engine, **SMALL_UNITS, **derived)
+            again = config(**engine, **derived).merge({"channels": {"level2": {"processor_options": {"depth": 2}}}})
+            reprocess(str(tmp_path / place), str(tmp_path / f"{place}-again"), config=again, books=True)
+        assert {name.split("/")[0] for name in table_files_of(tmp_path / "ray")} >= {"bars", "features"}
+        for place in ("", "-again"):
+            assert table_files_of(tmp_path / f"ray{place}") == table_files_of(tmp_path / f"local{place}")
+
     def test_the_bytes_are_those_of_a_run_in_this_process(self, recording: Path, tmp_path: Path) -> None:
         on_ray = run(recording, tmp_path / "ray", **ON_RAY, **SMALL_UNITS)
         local = run(recording, tmp_path / "local", **SMALL_UNITS)
