@@ -46,7 +46,9 @@ def parent(recording: Path, numbers: Numbers, tmp_path_factory: pytest.TempPathF
     """Return the parent of a directory OUTPUT, in several files per partition."""
     directory = tmp_path_factory.mktemp(numbers)
     staging = {"block_mb": 0.02, "rows_per_file": 60, "rows_per_group": 25}
-    config = JobConfig.model_validate({"engine": "local", "numbers": numbers, "staging": staging})
+    derived = {"bars": ["1s", "tick:2"], "trades_with_book": True, "features": "1s"}
+    data = {"engine": "local", "numbers": numbers, "staging": staging, "derived": derived}
+    config = JobConfig.model_validate(data)
     ETLJob(str(recording), str(directory / "OUTPUT"), config=config).process_all()
     return directory
 
@@ -134,8 +136,10 @@ def test_pyarrow_dataset_with_hive_partitioning(level2: list[Row]) -> None:
 def test_every_table_opens_everywhere(parent: Path, recording: Path, numbers: Numbers) -> None:
     truth = reference([recording], numbers=numbers).tables
     counts = {name: len(rows) for name, rows in truth.items() if rows}
-    checkpoints = sorted((parent / "OUTPUT" / "book_checkpoints").rglob("*.parquet"))
-    counts["book_checkpoints"] = sum(pq.ParquetFile(path).metadata.num_rows for path in checkpoints)
+    for name in ("book_checkpoints", "bars", "trades_with_book", "features"):
+        paths = sorted((parent / "OUTPUT" / name).rglob("*.parquet"))
+        counts[name] = sum(pq.ParquetFile(path).metadata.num_rows for path in paths)
+    assert all(counts.values())
     assert set(counts) == set(TABLES) - {"rejects"}
     for name, count in counts.items():
         assert duckdb.sql(f"SELECT count(*) FROM 'OUTPUT/{name}/**/*.parquet'").fetchall() == [(count,)]

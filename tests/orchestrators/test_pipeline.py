@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from etl_ray import (
     ParquetReader,
     ParquetWriter,
     RawParser,
+    TickerProcessor,
     TradesProcessor,
 )
 from etl_ray.errors import SchemaError
@@ -42,14 +44,28 @@ def trades(sample_dir: Path, tmp_path: Path) -> Path:
 
 
 def test_segments_to_parquet_gives_the_rows_of_the_job(sample_dir: Path, trades: Path, tmp_path: Path) -> None:
-    pipeline = ETLPipeline(NDJSONReader(), [RawParser(), TradesProcessor()], ParquetWriter())
-    report = pipeline.execute(str(sample_dir), str(tmp_path / "trades"), PARTITION_COLS)
-    rows = rows_of(tmp_path / "trades")
-    assert rows == rows_of(trades) != []
+    tickers = trades.parent / "ticker"
+    pipeline = ETLPipeline(NDJSONReader(), [RawParser(), TickerProcessor()], ParquetWriter())
+    report = pipeline.execute(str(sample_dir), str(tmp_path / "ticker"), PARTITION_COLS)
+    rows = rows_of(tmp_path / "ticker")
+    assert rows == rows_of(tickers) != []
     assert report.rows == len(rows)
-    assert sorted(Path(file).relative_to(tmp_path / "trades") for file in report.files) == sorted(
-        path.relative_to(trades) for path in trades.rglob("*.parquet")
+    assert sorted(Path(file).relative_to(tmp_path / "ticker") for file in report.files) == sorted(
+        path.relative_to(tickers) for path in tickers.rglob("*.parquet")
     )
+
+
+def test_of_trades_the_job_keeps_one_copy_of_what_a_pipeline_delivers(
+    sample_dir: Path, trades: Path, tmp_path: Path
+) -> None:
+    pipeline = ETLPipeline(NDJSONReader(), [RawParser(), TradesProcessor()], ParquetWriter())
+    pipeline.execute(str(sample_dir), str(tmp_path / "trades"), PARTITION_COLS)
+    delivered = rows_of(tmp_path / "trades")
+    kept = rows_of(trades)
+    copies = Counter((row["product_id"], row["trade_id"]) for row in delivered)
+    assert {(row["product_id"], row["trade_id"]): row["n_copies"] for row in kept} == copies
+    assert len(kept) == len(copies) < len(delivered)
+    assert all({name: row[name] for name in delivered[0]} in delivered for row in kept)
 
 
 @pytest.mark.parametrize("use_polars", [True, False])

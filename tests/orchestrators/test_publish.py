@@ -91,7 +91,7 @@ def test_what_a_dead_first_run_left_is_replaced_like_a_committed_output(
     output = tmp_path / "output"
     with stopped_before(1, monkeypatch, of=("create_new",)), pytest.raises(StoppedError):
         run(sample_dir, output, **CUT)
-    assert len(table_files_of(output)) == 33
+    assert len(table_files_of(output)) == 35
     old = set(places_of(output, "level2"))
 
     def checked(function: Callable[..., None]) -> Callable[..., None]:

@@ -62,6 +62,8 @@ def test_the_bytes_are_those_of_a_run_in_this_process_and_only_our_lines_are_pri
     assert list(dict.fromkeys(stage[1] for stage in stages if stage)) == [
         "normalize",
         "build",
+        "trades",
+        "candles",
         "compose",
         "books",
         "witness",
