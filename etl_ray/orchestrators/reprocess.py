@@ -15,12 +15,13 @@ from etl_ray.config import JobConfig
 from etl_ray.errors import ConfigError
 from etl_ray.orchestrators.derive_plan import DeriveOptions
 from etl_ray.orchestrators.derive_stage import derive_all
-from etl_ray.orchestrators.engines import Engine, choose_engine
+from etl_ray.orchestrators.engines import choose_engine
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.rebook_stage import rebook_all
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.orchestrators.refusals import check_output, differences
+from etl_ray.orchestrators.stages import Stages
 from etl_ray.progress import Progress
 from etl_ray.summary import ReprocessSummary
 from etl_ray.tables import MARKET_TRADES, TABLES, Numbers
@@ -167,7 +168,7 @@ class _Run:
         read = [file for file in self._source.manifest.files if file.table in _READ and self._is_selected(file)]
         engine = choose_engine(self._config, sum(file.bytes for file in read))
         try:
-            files, findings = self._compute(read, target, engine)
+            files, findings = self._compute(read, target, Stages(engine, self._progress))
         finally:
             engine.close()
         source = self._source
@@ -197,7 +198,7 @@ class _Run:
         return manifest
 
     def _compute(
-        self, read: Iterable[BuiltFile], target: str, engine: Engine
+        self, read: Iterable[BuiltFile], target: str, stages: Stages
     ) -> tuple[tuple[BuiltFile, ...], tuple[str, ...]]:
         """Return the files, and which products have no book."""
         source = self._source
@@ -209,8 +210,7 @@ class _Run:
                 source.ledger.output,
                 target,
                 self._config,
-                engine=engine,
-                progress=self._progress,
+                stages,
             )
         options = DeriveOptions(
             input=source.ledger.output,
@@ -219,7 +219,7 @@ class _Run:
             rows_per_group=self._config.staging.rows_per_group,
             derived=self._config.derived,
         )
-        return (*books, *derive_all(read, options, engine=engine, progress=self._progress)), refused
+        return (*books, *derive_all(read, options, stages)), refused
 
     def _is_selected(self, file: BuiltFile) -> bool:
         products = {f"product_id={encode_value(product)}" for product in self._config.products}

@@ -6,17 +6,17 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from etl_ray import storage
 from etl_ray.config import JobConfig
 from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
-from etl_ray.orchestrators.book_plans import BookShard
+from etl_ray.orchestrators.book_plans import ComposedBook
 from etl_ray.orchestrators.books import BookPlans, plan_books
 from etl_ray.orchestrators.build import BuildOptions
-from etl_ray.orchestrators.candle_build import CandleBuildOptions
+from etl_ray.orchestrators.candle_build import BuiltCandles, CandleBuildOptions
 from etl_ray.orchestrators.compiled import compile_all
 from etl_ray.orchestrators.compose import ComposeOptions
 from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
@@ -35,18 +35,13 @@ from etl_ray.orchestrators.refusals import check_output, check_same_run, check_s
 from etl_ray.orchestrators.resume import earlier_receipts
 from etl_ray.orchestrators.run_summary import summary_of
 from etl_ray.orchestrators.selection import Selection
+from etl_ray.orchestrators.shards import PackedShard
+from etl_ray.orchestrators.stages import Stages
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
 from etl_ray.orchestrators.witness import Witnessed, witness_rows
 from etl_ray.orchestrators.witness_stage import hear_witnesses
-from etl_ray.orchestrators.work import (
-    read_built,
-    read_built_book,
-    read_built_candles,
-    read_built_trades,
-    read_composed,
-    read_receipt,
-)
+from etl_ray.orchestrators.work import read_receipt
 from etl_ray.orchestrators.wrong_input import InputCheck
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments, plan_units
@@ -165,6 +160,7 @@ class _Run:
         for specs in self._processors.values():
             load_processors(specs)  # so that a wrong path is told before anything is read
         engine = choose_engine(self._config, sum(segment.size for segment in self._segments))
+        stages = Stages(engine, self._progress)
         try:
             done = self._normalize(engine)
             stitched = stitch(
@@ -174,21 +170,20 @@ class _Run:
                 partition_cols=self._partition_cols,
                 rows_per_file=self._config.staging.rows_per_file,
             )
-            files = self._build(engine, stitched)
-            trades = self._trades(engine, stitched)
-            files = (*files, *(file for built in trades for file in built.files), *self._candles(engine, stitched))
+            files = self._build(stages, stitched)
+            trades = self._trades(stages, stitched)
+            files = (*files, *(file for built in trades for file in built.files), *self._candles(stages, stitched))
             plans = plan_books(done.receipts, stitched, self._venue.channels.index("l2_data"))
-            books = self._replay(engine, plans)
+            books = self._replay(stages, plans)
             witnessed = hear_witnesses(
                 (*files, *(file for book in books for file in book.files)),
                 {book.product for book in books},
                 self._config,
                 options=self._derive_options,
-                engine=engine,
-                progress=self._progress,
+                stages=stages,
             )
             files = self._with_metadata(files, stitched, trades, books, witnessed)
-            files = (*files, *derive_all(files, self._derive_options, engine=engine, progress=self._progress))
+            files = (*files, *derive_all(files, self._derive_options, stages))
         finally:
             engine.close()
         manifest = self._manifest(done, stitched, files, plans.refused)
@@ -265,44 +260,19 @@ class _Run:
             processors=self._processors,
         )
 
-    def _trades(self, engine: Engine, stitched: Stitched) -> list[BuiltTrades]:
+    def _trades(self, stages: Stages, stitched: Stitched) -> list[BuiltTrades]:
         """Write each trade once."""
-        shards = stitched.trades
-        if not shards:
-            return []
         options = TradeBuildOptions(self._build_options, self._partition_cols[MARKET_TRADES.name])
-        self._progress.stage("trades", 0, len(shards))
-        built: list[BuiltTrades] = []
-        for result in engine.run("trades", to_json(options), [(shard.packed, shard.rows * 100) for shard in shards]):
-            built.append(read_built_trades(result))
-            self._progress.advance(0, 1)
-        self._progress.done()
-        return built
+        return stages.run("trades", options, _weighed(stitched.trades), BuiltTrades)
 
-    def _candles(self, engine: Engine, stitched: Stitched) -> list[BuiltFile]:
+    def _candles(self, stages: Stages, stitched: Stitched) -> list[BuiltFile]:
         """Write the last version of each candle."""
-        shards = stitched.candles
-        if not shards:
-            return []
         options = CandleBuildOptions(self._build_options, self._partition_cols[CANDLES.name])
-        self._progress.stage("candles", 0, len(shards))
-        files: list[BuiltFile] = []
-        for result in engine.run("candles", to_json(options), [(shard.packed, shard.rows * 100) for shard in shards]):
-            files += read_built_candles(result).files
-            self._progress.advance(0, 1)
-        self._progress.done()
-        return files
+        built = stages.run("candles", options, _weighed(stitched.candles), BuiltCandles)
+        return [file for candles in built for file in candles.files]
 
-    def _build(self, engine: Engine, stitched: Stitched) -> tuple[BuiltFile, ...]:
-        shards = stitched.shards
-        self._progress.stage("build", 0, len(shards))
-        files: list[BuiltFile] = []
-        for result in engine.run(
-            "build", to_json(self._build_options), [(shard.packed, shard.rows * 100) for shard in shards]
-        ):
-            files.append(read_built(result))
-            self._progress.advance(0, 1)
-        self._progress.done()
+    def _build(self, stages: Stages, stitched: Stitched) -> tuple[BuiltFile, ...]:
+        files = stages.run("build", self._build_options, _weighed(stitched.shards), BuiltFile)
         return tuple(sorted((file for file in files if file.rows), key=lambda file: file.path))
 
     @property
@@ -322,7 +292,7 @@ class _Run:
         in_place = self._latest is None and not self._ledger.table_files()
         return self._ledger.output if in_place else self._ledger.waiting_room(self.id, self._number)
 
-    def _replay(self, engine: Engine, plans: BookPlans) -> tuple[BuiltBook, ...]:
+    def _replay(self, stages: Stages, plans: BookPlans) -> tuple[BuiltBook, ...]:
         """Compose the start books of all shards, then replay these."""
         if not plans.plans:
             return ()
@@ -333,14 +303,11 @@ class _Run:
             interval_ns=level2.interval_ns,
             trust_beat=level2.trust_beat,
         )
-        self._progress.stage("compose", 0, len(plans.plans))
-        shards: list[BookShard] = []
         items = [(pack(plan), len(plan.units) * 100_000) for plan in plans.plans]
-        for result in engine.run("compose", to_json(compose_options), items):
-            shards += read_composed(result).shards
-            self._progress.advance(0, 1)
-        self._progress.done()
-        shards.sort(key=lambda shard: (shard.product, shard.number))
+        composed = stages.run("compose", compose_options, items, ComposedBook)
+        shards = sorted(
+            (shard for book in composed for shard in book.shards), key=lambda shard: (shard.product, shard.number)
+        )
         options = BookBuildOptions(
             staging=self._staging,
             output=self._target,
@@ -353,13 +320,8 @@ class _Run:
             start_ns=self._config.start,
             end_ns=self._config.end,
         )
-        self._progress.stage("books", 0, len(shards))
-        books: list[BuiltBook] = []
-        for result in engine.run("replay", to_json(options), [(pack(item), item.operations * 100) for item in shards]):
-            books.append(read_built_book(result))
-            self._progress.advance(0, 1)
-        self._progress.done()
-        return tuple(books)
+        items = [(pack(item), item.operations * 100) for item in shards]
+        return tuple(stages.run("replay", options, items, BuiltBook, shown="books"))
 
     def _with_metadata(
         self,
@@ -402,6 +364,10 @@ class _Run:
                 *refused,
             ),
         )
+
+
+def _weighed(shards: Iterable[PackedShard]) -> list[tuple[bytes, int]]:
+    return [(shard.packed, shard.rows * 100) for shard in shards]
 
 
 def run_id(inputs: Sequence[Input], config: JobConfig) -> str:

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from etl_ray.config import JobConfig
 from etl_ray.orchestrators.candle_witness import plan_candle_witness
 from etl_ray.orchestrators.derive_plan import DeriveOptions
-from etl_ray.orchestrators.engines import Engine
-from etl_ray.orchestrators.messages import pack, to_json
+from etl_ray.orchestrators.messages import pack
 from etl_ray.orchestrators.receipts import BuiltFile
+from etl_ray.orchestrators.stages import Stages
 from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, plan_witness
-from etl_ray.orchestrators.work import Stage, read_witnessed
-from etl_ray.progress import Progress
 
 
 def hear_witnesses(
@@ -21,8 +19,7 @@ def hear_witnesses(
     config: JobConfig,
     *,
     options: DeriveOptions,
-    engine: Engine,
-    progress: Progress,
+    stages: Stages,
 ) -> tuple[Witnessed, ...]:
     """Hold books to tickers and trades to candles, as far as they are written as they are defined.
 
@@ -34,20 +31,13 @@ def hear_witnesses(
     by_date = ("product_id", "date")
     is_plain = _is_plain(config, "candles", *by_date) and _is_plain(config, "market_trades", *by_date)
     candles = plan_candle_witness(files) if is_plain else ()
-    if not tickers and not candles:
-        return ()
-    progress.stage("witness", 0, len(tickers) + len(candles))
-    stages: tuple[tuple[Stage, bytes, list[tuple[bytes, int]]], ...] = (
-        ("witness", to_json(WitnessOptions(options.input)), [(pack(task), task.bytes) for task in tickers]),
-        ("candle_witness", to_json(options), [(pack(task), task.bytes) for task in candles]),
+    heard = stages.run(
+        "witness", WitnessOptions(options.input), [(pack(task), task.bytes) for task in tickers], Witnessed
     )
-    found: list[Witnessed] = []
-    for stage, stage_options, items in stages:
-        for result in engine.run(stage, stage_options, items) if items else ():
-            found.append(read_witnessed(result))
-            progress.advance(0, 1)
-    progress.done()
-    return tuple(found)
+    heard += stages.run(
+        "candle_witness", options, [(pack(task), task.bytes) for task in candles], Witnessed, shown="witness"
+    )
+    return tuple(heard)
 
 
 def _is_plain(config: JobConfig, table: str, *columns: str) -> bool:

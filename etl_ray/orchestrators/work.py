@@ -9,24 +9,24 @@ from typing import Literal
 
 from etl_ray import storage
 from etl_ray.errors import EtlRayError
-from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook, WarmBooks, build_book
-from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
+from etl_ray.orchestrators.book_build import BookBuildOptions, WarmBooks, build_book
+from etl_ray.orchestrators.book_plans import BookPlan, BookShard
 from etl_ray.orchestrators.build import BuildOptions, build
-from etl_ray.orchestrators.candle_build import BuiltCandles, CandleBuildOptions, CandleShard, build_candles
+from etl_ray.orchestrators.candle_build import CandleBuildOptions, CandleShard, build_candles
 from etl_ray.orchestrators.candle_witness import CandleTask, candle_witness
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.derive import Derived, derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
-from etl_ray.orchestrators.rebook import RebookOptions, RebuiltBook, rebook
+from etl_ray.orchestrators.rebook import RebookOptions, rebook
 from etl_ray.orchestrators.rebook_cut import CutOptions, cut_book
-from etl_ray.orchestrators.rebook_plans import CutBook, RebookPlan, RebookShard
-from etl_ray.orchestrators.receipts import BuiltFile, Receipt
+from etl_ray.orchestrators.rebook_plans import RebookPlan, RebookShard
+from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.shards import Shard
-from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, build_trades
+from etl_ray.orchestrators.trade_build import TradeBuildOptions, build_trades
 from etl_ray.orchestrators.trade_shards import TradeShard
-from etl_ray.orchestrators.witness import Witnessed, WitnessOptions, WitnessTask, witness
+from etl_ray.orchestrators.witness import WitnessOptions, WitnessTask, witness
 from etl_ray.readers.segments import Unit
 
 Stage = Literal[
@@ -121,51 +121,6 @@ def _place(unit: Unit) -> str:
 def read_receipt(data: bytes, place: str = "a receipt") -> Receipt:
     """Read the result of the stage `normalize`."""
     return from_json(Receipt, data, place)
-
-
-def read_built(data: bytes) -> BuiltFile:
-    """Read the result of the stage `build`."""
-    return from_json(BuiltFile, data)
-
-
-def read_composed(data: bytes) -> ComposedBook:
-    """Read the result of the stage `compose`."""
-    return from_json(ComposedBook, data)
-
-
-def read_built_book(data: bytes) -> BuiltBook:
-    """Read the result of the stage `replay`."""
-    return from_json(BuiltBook, data)
-
-
-def read_built_trades(data: bytes) -> BuiltTrades:
-    """Read the result of the stage `trades`."""
-    return from_json(BuiltTrades, data)
-
-
-def read_built_candles(data: bytes) -> BuiltCandles:
-    """Read the result of the stage `candles`."""
-    return from_json(BuiltCandles, data)
-
-
-def read_cut_book(data: bytes) -> CutBook:
-    """Read the result of the stage `recut`."""
-    return from_json(CutBook, data)
-
-
-def read_rebuilt_book(data: bytes) -> RebuiltBook:
-    """Read the result of the stage `rebook`."""
-    return from_json(RebuiltBook, data)
-
-
-def read_derived(data: bytes) -> Derived:
-    """Read the result of the stage `derive`."""
-    return from_json(Derived, data)
-
-
-def read_witnessed(data: bytes) -> Witnessed:
-    """Read the result of the stage `witness`."""
-    return from_json(Witnessed, data)
 
 
 _WARM = WarmBooks()
