@@ -88,7 +88,9 @@ def prepare(input_dir: Path, place: Path) -> Prepared:
     receipts = [normalizer.run(unit) for unit in units]
     stitched = stitch(units, receipts, staging=options.staging, partition_cols=columns, rows_per_file=4_000_000)
     (plan,) = plan_books(receipts, stitched, VENUE.channels.index("l2_data")).plans
-    shards = compose(plan, ComposeOptions(options.staging, OPERATIONS_PER_SHARD, 0)).shards
+    shards = compose(
+        plan, ComposeOptions(options.staging, OPERATIONS_PER_SHARD, interval_ns=0, trust_beat=False)
+    ).shards
     return Prepared(
         tuple(pack(shard) for shard in shards),
         sum(shard.operations for shard in shards),

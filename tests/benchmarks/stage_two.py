@@ -201,7 +201,7 @@ def measure(root: Path, count: int, composed: int) -> None:
 
 def compose_one(plan: BookPlan, root: Path) -> int:
     """Compose the books of a product; return its number of shards."""
-    return len(compose(plan, ComposeOptions(str(root), 4_000_000, 0)).shards)
+    return len(compose(plan, ComposeOptions(str(root), 4_000_000, interval_ns=0, trust_beat=False)).shards)
 
 
 if __name__ == "__main__":
