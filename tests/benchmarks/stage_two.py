@@ -33,6 +33,7 @@ from etl_ray.orchestrators.receipts import (
     Receipt,
     StagedFile,
     StagedGroup,
+    TradeIds,
 )
 from etl_ray.orchestrators.staged_books import OPERATIONS, BookIndex, StagedBook, StagedStretch, book_paths
 from etl_ray.orchestrators.stitch import stitch
@@ -137,12 +138,17 @@ class Staging:
 
     def _receipt(self, unit: Unit, products: list[str], start_ns: int) -> Receipt:
         date = str(np.datetime64(start_ns // DAY_NS, "D"))
-        files = tuple(
-            StagedFile(
-                table, f"{table}/{unit.name}.parquet", 1, tuple(StagedGroup((item, date), 1000) for item in products)
+        first_id = start_ns // 1_000_000
+        groups = {
+            table: tuple(
+                StagedGroup((item,), 1000, TradeIds(first_id, first_id + 999, first_id))
+                if table == "market_trades"
+                else StagedGroup((item, date), 1000)
+                for item in products
             )
             for table in TABLES_STAGED
-        )
+        }
+        files = tuple(StagedFile(table, f"{table}/{unit.name}.parquet", 1, groups[table]) for table in TABLES_STAGED)
         numbered = NumberedFile(f"numbered/{unit.name}.arrow", 1, f"marks/{unit.name}.arrow", 1, tuple(products))
         book = BookFiles(
             dict.fromkeys(book_paths(unit.name), 1),
@@ -184,7 +190,7 @@ def measure(root: Path, count: int, composed: int) -> None:
     stitched = stitch(units, receipts, staging=str(root), partition_cols=columns, rows_per_file=4_000_000)
     print(
         f"stitch: {time.perf_counter() - started:.0f} s ({time.process_time() - cpu:.0f} s of CPU), "
-        f"{len(stitched.shards):,} shards, {len(stitched.ids)} connections, peak {peak_mb():,.0f} MB"
+        f"{len(stitched.shards) + len(stitched.trades):,} shards, {len(stitched.ids)} connections, peak {peak_mb():,.0f} MB"
     )
     started = time.perf_counter()
     plans = plan_books(receipts, stitched, VENUE.channels.index("l2_data")).plans
