@@ -188,9 +188,10 @@ def measure(root: Path, count: int, composed: int) -> None:
     columns = {table: TABLES[table].partition_cols for table in TABLES}
     receipts = store.in_order([unit.name for unit in units])
     stitched = stitch(units, receipts, staging=str(root), partition_cols=columns, rows_per_file=4_000_000)
+    shards = len(stitched.shards) + len(stitched.trades)
     print(
         f"stitch: {time.perf_counter() - started:.0f} s ({time.process_time() - cpu:.0f} s of CPU), "
-        f"{len(stitched.shards) + len(stitched.trades):,} shards, {len(stitched.ids)} connections, peak {peak_mb():,.0f} MB"
+        f"{shards:,} shards, {len(stitched.ids)} connections, peak {peak_mb():,.0f} MB"
     )
     started = time.perf_counter()
     plans = plan_books(receipts, stitched, VENUE.channels.index("l2_data")).plans
