@@ -22,6 +22,8 @@ from etl_ray.tables import CANDLES, MARKET_TRADES
 from etl_ray.tables.partitions import partition_path
 
 _MAX_ALIVE = 1024
+_MAX_TRADES = 1_000_000
+"""So many trades of a shard are held and sorted at once."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def stitch(
     trades: list[PackedShard] = []
     for product, found_trades in sorted(staged_trades.items()):
         number = 0 if "product_id" in partition_cols[MARKET_TRADES.name] else len(trades)
-        cut = cut_trades(product, found_trades, sources, rows_per_file=rows_per_file, number=number)
+        limit = min(rows_per_file, _MAX_TRADES)
+        cut = cut_trades(product, found_trades, sources, rows_per_file=limit, number=number)
         trades += [PackedShard(pack(item), item.rows) for item in cut]
     return Stitched(
         shards=tuple(shards),
