@@ -50,6 +50,19 @@ class Books:
         """Return the last row in order of arrival with a `ts_align` below each time; -1 if there is none."""
         return np.searchsorted(self.least_left, times_ns, side="left") - 1
 
+    def before_within(self, times_ns: Int64s, oldest_ns: int) -> Int64s:
+        """Return the same among the rows that are at most `oldest_ns` old at each time."""
+        rows = self.before(times_ns)
+        if not len(self.ts_align):
+            return rows
+        stale = np.flatnonzero((rows >= 0) & (times_ns - self.ts_align[rows] > oldest_ns))
+        # The clock has stepped back, or there was no book for long: rarely there is one behind the stale row.
+        order = np.argsort(self.ts_align, kind="stable")
+        lows, highs = np.searchsorted(self.ts_align[order], [times_ns[stale] - oldest_ns, times_ns[stale]])
+        for k, low, high in zip(stale.tolist(), lows.tolist(), highs.tolist(), strict=True):
+            rows[k] = order[low:high].max() if low < high else -1
+        return rows
+
     def known(self, rows: Int64s) -> Int64s:
         """Return when each row had arrived; `NEVER` for row -1."""
         return np.where(rows >= 0, self.arrival[rows], NEVER) if len(self.arrival) else np.full(len(rows), NEVER)

@@ -42,14 +42,13 @@ def taker_orders(market: Market, *, oldest_ns: int) -> Orders:
     begins[1:] = ~(same_time & (np.diff(trades.sign) == 0))
     first = np.flatnonzero(begins)
     end = np.append(first[1:], len(begins))[: len(first)]
-    looked = books.before(trades.ts_event[first])
-    age_ns = trades.ts_event[first] - books.ts_align[looked] if len(books.ts_align) else np.zeros(len(first), np.int64)
+    book = books.before_within(trades.ts_event[first], oldest_ns)
+    age_ns = trades.ts_event[first] - books.ts_align[book] if len(books.ts_align) else np.zeros(len(first), np.int64)
     # Without the trade in front of it, of the same time and the other side, the order might have begun earlier.
     divider = np.full(len(first), NEVER)
     divided = np.flatnonzero(same_time[first[1:] - 1]) + 1
     divider[divided] = trades.arrival[first[divided] - 1]
-    arrival = np.maximum(np.maximum(trades.arrival[first], divider), books.known(looked))
-    book = np.where((looked >= 0) & (age_ns <= oldest_ns), looked, -1)
+    arrival = np.maximum(np.maximum(trades.arrival[first], divider), books.known(book))
     return Orders(np.cumsum(begins) - 1, first, end, arrival, book, age_ns)
 
 

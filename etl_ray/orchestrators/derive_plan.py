@@ -76,8 +76,20 @@ def _of_product(
     used = {*(trades if derived.bars else ()), *({*trades, *books} if derived.needs_books else ())}
     if not used or not (daily or derived.needs_books):
         return
+    if _crosses_midnight(derived):
+        used |= {_shifted(day, -1) for day in used}  # what begins there may have all its rows behind midnight
     for day in _all_days(min(used), max(used)) if derived.fill else sorted(used):
         yield _task(product, (day,), trades, books, bars=daily if trades else (), with_books=derived.needs_books)
+
+
+def _crosses_midnight(derived: DerivedConfig) -> bool:
+    """Tell whether some bar or interval by time has a length that does not divide a day."""
+    from etl_ray.bars import parse_bar
+
+    lengths = [int(parse_bar(text).size) for text in derived.bars if ":" not in text]
+    if derived.features is not None:
+        lengths.append(derived.duration_ns("features"))
+    return any(_NS_PER_DAY % length for length in lengths)
 
 
 def _task(

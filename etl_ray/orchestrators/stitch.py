@@ -22,7 +22,7 @@ from etl_ray.tables import CANDLES, MARKET_TRADES
 from etl_ray.tables.partitions import partition_path
 
 _MAX_ALIVE = 1024
-_MAX_TRADES = 1_000_000
+_MAX_TRADES = 500_000
 """So many trades of a shard are held and sorted at once."""
 
 

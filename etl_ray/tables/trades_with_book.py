@@ -44,8 +44,8 @@ TRADES_WITH_BOOK = Table(
         Column(
             "book_ts_align",
             TIME,
-            "ts_align of the row of book: the last in order of arrival with ts_align strictly below ts_event; null if "
-            "there is none, or it is over a day old",
+            "ts_align of the row of book: the last in order of arrival with ts_align strictly below ts_event, by a day "
+            "at most; null if there is none",
             "ns UTC",
             True,
         ),

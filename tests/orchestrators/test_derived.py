@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -99,6 +100,40 @@ def test_dates_together_are_what_the_library_makes_of_all_at_once(output: Path) 
             mine = rows(output, table, product).drop("product_id")
             assert mine["date"].n_unique() == 2
             assert_frame_equal(mine, expected.select(mine.columns), check_dtypes=False, check_exact=True)
+
+
+def trade_line(number: int, time: str) -> str:
+    trade = {
+        "trade_id": str(number),
+        "product_id": "BTC-USD",
+        "price": "100",
+        "size": "0.5",
+        "time": time,
+        "side": "BUY",
+    }
+    message = {
+        "channel": "market_trades",
+        "client_id": "",
+        "timestamp": time,
+        "sequence_num": number,
+        "events": [{"type": "update", "trades": [trade]}],
+    }
+    return json.dumps(message) + "\n"
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_what_begins_on_a_date_without_rows_has_those_of_the_next_one(fill: bool, tmp_path: Path) -> None:
+    # 11 minutes do not divide a day: one of them begins at 23:52 on 2025-11-26.
+    times = ("2025-11-27T00:01:00Z", "2025-11-27T00:02:00Z", "2025-11-27T00:04:00Z", "2025-11-27T00:15:00Z")
+    recording, output = tmp_path / "recording", tmp_path / "output"
+    recording.mkdir()
+    (recording / "a.ndjson").write_text("".join(trade_line(number, time) for number, time in enumerate(times)))
+    wanted = config({"bars": ["11m", "1m"], "features": "11m", "fill": fill})
+    ETLJob(str(recording), str(output), config=wanted).process_all()
+    expected = [("2025-11-26", 2, 1.0), ("2025-11-27", 1, 0.5)]
+    found = rows(output, "bars", "BTC-USD").filter(pl.col("bar") == "11m")
+    assert found.select("date", "trades", "volume").rows() == expected
+    assert rows(output, "features", "BTC-USD").select("date", "trades", "volume").rows() == expected
 
 
 def test_features_are_there(output: Path) -> None:

@@ -99,9 +99,9 @@ class Recording:
         return orders
 
     def met(self, order: Order) -> BookState | None:
-        """Return the book that an order met: none if it is over a day old."""
-        book = self.book_before(order[0].ts_event)
-        return None if book is None or order[0].ts_event - book.ts_align > DAY_NS else book
+        """Return the book that an order met: the last one, by arrival, that is before it and at most a day old."""
+        time = order[0].ts_event
+        return next((book for book in reversed(self.books) if time - DAY_NS <= book.ts_align < time), None)
 
     def spread(self, order: Order, price: Fraction) -> Fraction | None:
         """Return the effective spread of a price, in bps."""
@@ -115,7 +115,7 @@ class Recording:
         """Return when the first fill, that it is the first, and its book were known."""
         place = self.trades.index(order[0])
         before = [self.trades[place - 1]] if place and self.trades[place - 1].ts_event == order[0].ts_event else []
-        return latest([order[0], *before, self.book_before(order[0].ts_event)])
+        return latest([order[0], *before, self.met(order)])
 
 
 def latest(seen: Sequence[Trade | BookState | None]) -> int:
