@@ -12,7 +12,7 @@ from typing import cast
 
 from etl_ray import storage
 from etl_ray.config import JobConfig
-from etl_ray.errors import ConfigError
+from etl_ray.errors import ConfigError, LockedError
 from etl_ray.orchestrators.derive_plan import DeriveOptions
 from etl_ray.orchestrators.derive_stage import derive_all
 from etl_ray.orchestrators.engines import choose_engine
@@ -49,6 +49,15 @@ class Source:
     def has_messages(self) -> bool:
         """Whether `book` has a row after each message."""
         return bool(self.level2.get("reconstruct_lob")) and self.level2.get("emit") == "message"
+
+    def check_unchanged(self) -> None:
+        """Raise LockedError if OUTPUT has another state by now: files of both may have been read."""
+        latest = self.ledger.latest()
+        if latest is None or (latest.number, latest.run_id) != (self.manifest.number, self.manifest.run_id):
+            raise LockedError(
+                f"another run has replaced tables of {storage.redact(self.ledger.output)} while they were read; "
+                "start again"
+            )
 
 
 def open_source(output_url: str) -> Source:
@@ -172,6 +181,7 @@ class _Run:
         finally:
             engine.close()
         source = self._source
+        source.check_unchanged()
         manifest = Manifest(
             number=number,
             run_id=self.id,

@@ -13,8 +13,9 @@ from polars.testing import assert_frame_equal
 
 from etl_ray import ETLJob, JobConfig, reprocess
 from etl_ray.bars import BarOptions, bars, parse_bar
-from etl_ray.errors import ConfigError
+from etl_ray.errors import ConfigError, LockedError
 from etl_ray.features import FeatureOptions, interval_features, trades_with_book
+from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.sample import SampleOptions, write_sample
 from tests.orchestrators.outputs import table_files_of
 
@@ -218,6 +219,24 @@ def test_what_cannot_be_reprocessed_is_refused(recording: Path, output: Path, tm
     ETLJob(str(recording), str(bare), config=no_books).process_all()
     with pytest.raises(ConfigError, match="expected a table book with a row after each message"):
         reprocess(str(bare), str(tmp_path / "other"), config=config({"features": "1s"}))
+
+
+def test_nothing_is_committed_of_an_output_that_changes_meanwhile(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, dest = tmp_path / "output", tmp_path / "dest"
+    trades_only = config({}).merge({"channels": {"level2": {"enabled": False}}})
+    ETLJob(str(recording), str(output), config=trades_only).process_all()
+
+    def derive_behind_another_run(*args: object, **options: object) -> tuple[BuiltFile, ...]:
+        other = trades_only.merge({"products": ["ETH-USD"], "overwrite": True})
+        ETLJob(str(recording), str(output), config=other).process_all()
+        return ()
+
+    monkeypatch.setattr("etl_ray.orchestrators.reprocess.derive_all", derive_behind_another_run)
+    with pytest.raises(LockedError, match=r"another run has replaced tables of .*output while they were read"):
+        reprocess(str(output), str(dest), config=config({"bars": ["1m"]}))
+    assert not (dest / "_etl_ray" / "manifests").exists()
 
 
 @pytest.mark.parametrize(
