@@ -61,8 +61,9 @@ def test_a_channel_is_a_dataset_to_go_on_with(tmp_path: Path) -> None:
 
     import pyarrow.dataset as ds
 
-    expected = ds.dataset(tmp_path / "out/market_trades").to_table(columns=["trade_id", "taker_side"]).to_pylist()
+    names = ["trade_id", "taker_side", "n_copies"]
+    expected = ds.dataset(tmp_path / "out/market_trades").to_table(columns=names).to_pylist()
     assert found["schema"]
-    assert found["ids"] == sorted(row["trade_id"] for row in expected) != []
-    assert found["buys"] == sum(row["taker_side"] == "buy" for row in expected)
+    assert found["ids"] == sorted(row["trade_id"] for row in expected for _ in range(row["n_copies"])) != []
+    assert found["buys"] == sum(row["n_copies"] for row in expected if row["taker_side"] == "buy")
     assert found["none"] == 0
