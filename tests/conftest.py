@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 _REPOSITORY = Path(__file__).parents[1]
 _WITH_CLUSTERS = ("tests/ray/", "tests/test_readme.py")
+
+# The same examples each time, so that a run says something about the change alone; new ones by hand:
+# pytest --hypothesis-profile=explore.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, deadline=None)
+settings.load_profile("same")
 
 
 class Scheduling(LoadScopeScheduling):
