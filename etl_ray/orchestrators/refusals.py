@@ -12,8 +12,9 @@ from etl_ray.orchestrators.manifest import Input, Manifest
 from etl_ray.readers.segments import Segment
 
 
-def check_output(input_url: str, output_url: str) -> None:
+def check_output(input_url: str, output_url: str, *, names: tuple[str, str] = ("INPUT", "OUTPUT")) -> None:
     """Raise ConfigError if OUTPUT lies inside INPUT: the next run would read what this one has written."""
+    outer_name, inner_name = names
     if storage.is_local(input_url) and storage.is_local(output_url):
         outer, inner = storage.local_path(input_url).resolve(), storage.local_path(output_url).resolve()
         inside = inner == outer or outer in inner.parents
@@ -21,7 +22,7 @@ def check_output(input_url: str, output_url: str) -> None:
         inside = f"{output_url.rstrip('/')}/".startswith(f"{input_url.rstrip('/')}/")
     if inside:
         raise ConfigError(
-            f"OUTPUT {storage.redact(output_url)} lies inside INPUT {storage.redact(input_url)}; "
+            f"{inner_name} {storage.redact(output_url)} lies inside {outer_name} {storage.redact(input_url)}; "
             "expected a place outside it"
         )
 

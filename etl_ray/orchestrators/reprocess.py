@@ -85,8 +85,8 @@ def reprocess(
     """
     started_s = time.monotonic()
     source = open_source(output_url)
-    check_output(output_url, dest_url)
-    check_output(dest_url, output_url)
+    check_output(output_url, dest_url, names=("OUTPUT", "DEST"))
+    check_output(dest_url, output_url, names=("DEST", "OUTPUT"))
     _check_asked(source, config, books=books)
     ledger = Ledger(storage.canonical(dest_url))
     ledger.check_owner()

@@ -209,8 +209,10 @@ def test_what_cannot_be_reprocessed_is_refused(recording: Path, output: Path, tm
         reprocess(str(output), dest, config=config({"bars": ["1m"]}).merge({"products": ["XRP-USD"]}))
     with pytest.raises(ConfigError, match="holds no committed run"):
         reprocess(str(tmp_path / "none"), dest, config=config({"bars": ["1m"]}))
-    with pytest.raises(ConfigError, match="lies inside"):
+    with pytest.raises(ConfigError, match=r"^DEST .*dest lies inside OUTPUT .*output; expected"):
         reprocess(str(output), str(output / "dest"), config=config({"bars": ["1m"]}))
+    with pytest.raises(ConfigError, match=r"^OUTPUT .*output lies inside DEST "):
+        reprocess(str(output), str(output.parent), config=config({"bars": ["1m"]}))
     reprocess(str(output), dest, config=config({"bars": ["1m"]}))
     with pytest.raises(ConfigError, match="itself made by"):
         reprocess(dest, str(tmp_path / "other"), config=config({"bars": ["1m"]}))
