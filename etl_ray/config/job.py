@@ -175,6 +175,10 @@ class JobConfig(Section):
                 "trades_with_book and features need a book after each message; expected the channel level2 with "
                 "reconstruct_lob: true and emit: message, or neither of them"
             )
+        if derived.features is not None and not options.compute_features:
+            raise problem(
+                "features need the order flow of books; expected level2 with compute_features: true", key="features"
+            )
         return derived
 
     def enabled_channels(self) -> tuple[str, ...]:

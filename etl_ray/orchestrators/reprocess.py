@@ -132,6 +132,8 @@ def _check_asked(source: Source, config: JobConfig, *, books: bool) -> None:
             f"{name}: expected market_trades by product_id and date, without processors of your own; found "
             + ("no such table" if trades is None else f"it by {', '.join(_cols(trades)) or 'nothing'}")
         )
+    if derived.features is not None and not source.level2.get("compute_features"):
+        raise ConfigError(f"{name}: features need the order flow of book; expected compute_features: true, found false")
     known = {part for file in source.manifest.files for part in file.path.split("/") if part.startswith("product_id=")}
     strange = [product for product in config.products if f"product_id={encode_value(product)}" not in known]
     if strange:

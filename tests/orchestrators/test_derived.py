@@ -247,6 +247,7 @@ def test_nothing_is_committed_of_an_output_that_changes_meanwhile(
         ({"market_trades": {"enabled": False}}, {"bars": ["1m"]}, "need the channel market_trades"),
         ({"market_trades": {"partition_cols": ["date"]}}, {"bars": ["1m"]}, "partitioned by product_id and date"),
         ({"level2": {"processor_options": {"emit": "1s"}}}, {"features": "1s"}, "need a book after each message"),
+        ({"level2": {"processor_options": {"compute_features": False}}}, {"features": "1s"}, "compute_features: true"),
         ({}, {"bars": ["1m", "60s"]}, "each kind of bars once, found 1m twice"),
         ({}, {"bars": ["1 minute"]}, "expected a length of time"),
         ({}, {"features": "0s"}, "expected a length up to 24h"),
