@@ -10,7 +10,7 @@ import errno
 import io
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO, cast
 
@@ -167,12 +167,14 @@ def create_new(url: str, data: bytes) -> bool:
 
 
 @contextmanager
-def open_write(url: str, *, durable: bool = True) -> Iterator[BinaryIO]:
+def open_write(url: str, *, durable: bool = True, final_url: Callable[[], str] | None = None) -> Iterator[BinaryIO]:
     """Open a file for writing that appears, replacing an older one, only if the block ends without an exception.
 
     One that is not `durable` may be lost or damaged if the machine itself fails soon after; it is written faster.
+    `final_url` is asked at the end for the name that the file gets, in the same directory: it may tell of its content.
     """
-    writing = local.write(url, durable=durable) if is_local(url) else remote.write(url)
+    final = final_url or (lambda: url)
+    writing = local.write(url, final, durable=durable) if is_local(url) else remote.write(url, final)
     with writing as file:
         yield cast(BinaryIO, file)
 

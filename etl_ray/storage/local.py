@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -92,8 +92,11 @@ def _sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def write(url: str, *, durable: bool) -> Iterator[Writer]:
-    """Open a file that appears when the block ends without an exception; `durable`: and that outlives a power cut."""
+def write(url: str, final_url: Callable[[], str], *, durable: bool) -> Iterator[Writer]:
+    """Open a file that appears under its final URL when the block ends without an exception.
+
+    `durable`: and that outlives a power cut.
+    """
     path = local_path(url)
     temporary = path.with_name(temporary_name())
     with reporting("write", url):
@@ -108,7 +111,7 @@ def write(url: str, *, durable: bool) -> Iterator[Writer]:
             if durable:
                 os.fsync(file.fileno())
             file.close()
-            temporary.replace(path)
+            temporary.replace(local_path(final_url()))
             if durable:
                 _sync_directory(path.parent)
     finally:

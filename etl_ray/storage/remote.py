@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import BinaryIO, Protocol, cast
@@ -94,8 +94,8 @@ def info(url: str, entry: Mapping[str, object]) -> FileInfo:
 
 
 @contextmanager
-def write(url: str) -> Iterator[Writer]:
-    """Open a file that is uploaded when the block ends without an exception."""
+def write(url: str, final_url: Callable[[], str]) -> Iterator[Writer]:
+    """Open a file that is uploaded under its final URL when the block ends without an exception."""
     # The bytes wait on local disk: fsspec's own writers finish the upload also when the block fails.
     with tempfile.NamedTemporaryFile(prefix="etl-ray-") as file:
         writer = Writer(url, cast(BinaryIO, file))
@@ -103,5 +103,5 @@ def write(url: str) -> Iterator[Writer]:
         writer.drain()
         with reporting("write", url):
             file.flush()
-            fs, path = filesystem(url)
+            fs, path = filesystem(final_url())
             fs.put_file(file.name, path)
