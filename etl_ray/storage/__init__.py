@@ -1,13 +1,12 @@
 """Files by URL: local paths, `memory://`, `gs://`, `s3://` and whatever else fsspec knows.
 
 A file appears under its name whole or not at all. Every failure of the storage is a `StorageError` that says what was
-tried, on which URL, and why it failed, without credentials.
+tried, on which URL, and why it failed, without credentials; one that may pass is met by trying again first.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +15,10 @@ from typing import BinaryIO, cast
 
 from etl_ray.errors import ConfigError
 from etl_ray.storage import local, remote
-from etl_ray.storage.failures import Reader, reporting
+from etl_ray.storage.failpoints import reach
 from etl_ray.storage.files import FileInfo, Listing, is_local, join, local_path, redact
+from etl_ray.storage.reading import REMOTE_READ_BYTES, Reader
+from etl_ray.storage.retries import persist
 
 __all__ = [
     "FileInfo",
@@ -43,8 +44,6 @@ __all__ = [
     "write_bytes",
 ]
 
-REMOTE_READ_BYTES = 16 << 20  # one ranged request of a bucket; less is dominated by the latency of the request
-
 _MEMORY_LOCK = threading.Lock()
 
 
@@ -66,8 +65,8 @@ def list_files(url_or_glob: str) -> list[FileInfo]:
 
 def search(url_or_glob: str) -> Listing:
     """Find what a directory, glob or file name leads to. ConfigError if there is nothing at all."""
-    with reporting("look at", url_or_glob):
-        found = local.search(url_or_glob) if is_local(url_or_glob) else remote.search(url_or_glob)
+    look = local.search if is_local(url_or_glob) else remote.search
+    found = persist("look at", url_or_glob, lambda: look(url_or_glob))
     if found is None:
         raise ConfigError(
             f"nothing at {redact(url_or_glob)}: expected a directory, a file, or a glob that matches at least one"
@@ -77,16 +76,20 @@ def search(url_or_glob: str) -> Listing:
 
 def file_info(url: str) -> FileInfo:
     """Return size and version of one file."""
-    with reporting("look at", url):
+
+    def look() -> FileInfo:
         if is_local(url):
             return local.info(local_path(url))
-        fs, path_in_fs = remote.filesystem(url)
-        return remote.info(url, fs.info(path_in_fs))
+        fs, path = remote.filesystem(url)
+        return remote.info(url, fs.info(path))
+
+    return persist("look at", url, look)
 
 
 def exists(url: str) -> bool:
     """Tell whether a file or directory is there; a storage that does not answer is an error, not a no."""
-    with reporting("look at", url):
+
+    def look() -> bool:
         try:
             if is_local(url):
                 local_path(url).stat()
@@ -97,40 +100,30 @@ def exists(url: str) -> bool:
             return False
         return True
 
+    return persist("look at", url, look)
+
 
 def open_read(url: str, *, start: int = 0) -> BinaryIO:
     """Open the raw bytes of a file, compressed as they are, from byte `start` on, without a buffer of its own."""
-    with reporting("read", url):
-        inner: BinaryIO
-        if is_local(url):
-            inner = cast(BinaryIO, local_path(url).open("rb", buffering=0))
-        else:
-            fs, path = remote.filesystem(url)
-            # All handles of a memory:// file share one position.
-            inner = (
-                io.BytesIO(fs.cat_file(path))
-                if url.startswith("memory://")
-                else fs.open(path, "rb", block_size=REMOTE_READ_BYTES)
-            )
-        if start:
-            inner.seek(start)
-    return cast(BinaryIO, Reader(url, inner))
+    return cast(BinaryIO, Reader(url, start))
 
 
 def read_bytes(url: str) -> bytes:
     """Return the content of a file."""
-    with reporting("read", url):
+
+    def read() -> bytes:
         if is_local(url):
             return local_path(url).read_bytes()
         fs, path = remote.filesystem(url)
         return fs.cat_file(path)
 
+    return persist("read", url, read)
+
 
 def make_root(url: str) -> None:
     """Create a directory and make sure that files can be written to it and deleted again."""
     if is_local(url):
-        with reporting("create the directory", url):
-            local_path(url).mkdir(parents=True, exist_ok=True)
+        persist("create the directory", url, lambda: local_path(url).mkdir(parents=True, exist_ok=True))
     probe = join(url, local.temporary_name())
     write_bytes(probe, b"")
     delete(probe)
@@ -142,18 +135,24 @@ def write_bytes(url: str, data: bytes, *, durable: bool = True) -> None:
         with open_write(url, durable=durable) as file:
             file.write(data)
         return
-    with reporting("write", url):
+
+    def write() -> None:
         fs, path = remote.filesystem(url)
         fs.pipe_file(path, data)
+
+    reach("write.before", url)
+    persist("write", url, write)
+    reach("write.after", url)
 
 
 def create_new(url: str, data: bytes) -> bool:
     """Write a file unless one is there: return False and change nothing then. Of several writers one gets True.
 
-    After a lost answer a bucket may say False for a file that this call has made: where that matters, put something
-    unique into `data` and compare.
+    After a lost answer it may say False for a file that this call has made: where that matters, put something unique
+    into `data` and compare.
     """
-    with reporting("create", url):
+
+    def create() -> bool:
         if is_local(url):
             return local.create(local_path(url), data)
         fs, path = remote.filesystem(url)
@@ -165,6 +164,11 @@ def create_new(url: str, data: bytes) -> bool:
                 return False
         return True
 
+    reach("create.before", url)
+    created = persist("create", url, create)
+    reach("create.after", url)
+    return created
+
 
 @contextmanager
 def open_write(url: str, *, durable: bool = True, final_url: Callable[[], str] | None = None) -> Iterator[BinaryIO]:
@@ -175,53 +179,87 @@ def open_write(url: str, *, durable: bool = True, final_url: Callable[[], str] |
     """
     final = final_url or (lambda: url)
     writing = local.write(url, final, durable=durable) if is_local(url) else remote.write(url, final)
+    reach("write.before", url)
     with writing as file:
         yield cast(BinaryIO, file)
+    reach("write.after", url)
 
 
 def move(src: str, dst: str) -> None:
     """Move a file, replacing one that is there; over storages by copying it, then deleting `src`."""
-    with reporting("move", src):
-        if is_local(src) and is_local(dst):
-            local_path(dst).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                local_path(src).replace(local_path(dst))
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-            else:
-                return
-        elif not is_local(src) and not is_local(dst):
-            (src_fs, src_path), (dst_fs, dst_path) = remote.filesystem(src), remote.filesystem(dst)
-            if src_fs is dst_fs:
-                src_fs.cp_file(src_path, dst_path)
-                src_fs.rm_file(src_path)
-                return
-    with open_read(src) as source, open_write(dst) as target:
-        shutil.copyfileobj(source, target, REMOTE_READ_BYTES)
+    reach("move.before", src)
+    if not (_rename(src, dst) if is_local(src) and is_local(dst) else _copy_within(src, dst)):
+        with open_read(src) as source, open_write(dst) as target:
+            shutil.copyfileobj(source, target, REMOTE_READ_BYTES)
+        reach("move.copied", src)
+        delete(src)
+    reach("move.after", dst)
+
+
+def _rename(src: str, dst: str) -> bool:
+    """Move a file unless it would have to be copied; tell whether that was done."""
+    rename = local.renaming(local_path(src), local_path(dst))
+
+    def attempt() -> bool:
+        local_path(dst).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            rename()
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        return True
+
+    return persist("move", src, attempt)
+
+
+def _copy_within(src: str, dst: str) -> bool:
+    """Move a file if both names are of one file system other than this machine's; tell whether they are."""
+    if is_local(src) or is_local(dst):
+        return False
+
+    def copy() -> bool:
+        (src_fs, src_path), (dst_fs, dst_path) = remote.filesystem(src), remote.filesystem(dst)
+        if src_fs is not dst_fs:
+            return False
+        src_fs.cp_file(src_path, dst_path)
+        return True
+
+    if not persist("move", src, copy):
+        return False
+    reach("move.copied", src)
     delete(src)
+    return True
 
 
 def delete(url: str) -> None:
     """Delete a file; a missing one is fine."""
-    with reporting("delete", url), suppress(FileNotFoundError):
-        if is_local(url):
-            local_path(url).unlink()
-        else:
-            fs, path = remote.filesystem(url)
-            fs.rm_file(path)
+
+    def remove() -> None:
+        with suppress(FileNotFoundError):
+            if is_local(url):
+                local_path(url).unlink()
+            else:
+                fs, path = remote.filesystem(url)
+                fs.rm_file(path)
+
+    reach("delete.before", url)
+    persist("delete", url, remove)
+    reach("delete.after", url)
 
 
 def delete_temporary(url: str) -> None:
     """Delete what killed writers have left below a directory; nobody may be writing there. Buckets keep nothing."""
     if is_local(url):
-        with reporting("delete", url):
-            local.delete_temporary(local_path(url))
+        reach("delete.before", url)
+        persist("delete", url, lambda: local.delete_temporary(local_path(url)))
+        reach("delete.after", url)
 
 
 def delete_tree(url: str) -> None:
     """Delete a directory and all below it; a missing one is fine."""
-    with reporting("delete", url):
+
+    def remove() -> None:
         if not is_local(url):
             fs, path = remote.filesystem(url)
             with suppress(FileNotFoundError):
@@ -231,3 +269,7 @@ def delete_tree(url: str) -> None:
             # Somebody else may delete in the same tree: go on with what is left.
             with suppress(FileNotFoundError):
                 shutil.rmtree(local_path(url))
+
+    reach("delete.before", url)
+    persist("delete", url, remove)
+    reach("delete.after", url)

@@ -12,10 +12,14 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from etl_ray.errors import ConfigError
-from etl_ray.storage.failures import Writer, reporting
+from etl_ray.storage.failpoints import reach
+from etl_ray.storage.failures import reporting
 from etl_ray.storage.files import FileInfo, Listing, local_path
+from etl_ray.storage.retries import is_transient, persist
+from etl_ray.storage.writing import Writer
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
@@ -47,6 +51,8 @@ def search(url: str) -> Listing | None:
 
 def _walk(root: Path) -> Iterator[FileInfo]:
     def refuse(error: OSError) -> None:
+        if is_transient(error):  # the whole search is repeated
+            raise error
         with reporting("look at", str(error.filename or root)):
             raise error
 
@@ -98,20 +104,20 @@ def write(url: str, final_url: Callable[[], str], *, durable: bool) -> Iterator[
     `durable`: and that outlives a power cut.
     """
     path = local_path(url)
-    temporary = path.with_name(temporary_name())
-    with reporting("write", url):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = temporary.open("xb")
+    temporary, file = persist("write", url, lambda: _open_beside(path))
     try:
         writer = Writer(url, file)
         yield writer
         writer.drain()
         with reporting("write", url):
-            file.flush()
             if durable:
+                # Not repeated: the system may have forgotten which pages it could not write.
                 os.fsync(file.fileno())
             file.close()
-            temporary.replace(local_path(final_url()))
+        final = final_url()
+        reach("write.whole", final)
+        persist("write", url, renaming(temporary, local_path(final)))
+        with reporting("write", url):
             if durable:
                 _sync_directory(path.parent)
     finally:
@@ -119,6 +125,30 @@ def write(url: str, final_url: Callable[[], str], *, durable: bool) -> Iterator[
             file.close()
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _open_beside(path: Path) -> tuple[Path, BinaryIO]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(temporary_name())
+    return temporary, cast(BinaryIO, temporary.open("xb", buffering=0))
+
+
+def renaming(source: Path, target: Path) -> Callable[[], None]:
+    """Return a call that renames a file, and that can be repeated after one whose answer was lost."""
+    failed = False
+
+    def rename() -> None:
+        nonlocal failed
+        try:
+            source.replace(target)
+        except FileNotFoundError:
+            if not failed or not target.exists():
+                raise
+        except OSError:
+            failed = True
+            raise
+
+    return rename
 
 
 def create(path: Path, data: bytes) -> bool:
@@ -130,6 +160,7 @@ def create(path: Path, data: bytes) -> bool:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        reach("create.whole", str(path))
         created = _link_new(temporary, path)
         _sync_directory(path.parent)
         return created

@@ -11,8 +11,11 @@ from datetime import datetime
 from typing import BinaryIO, Protocol, cast
 
 from etl_ray.errors import ConfigError
-from etl_ray.storage.failures import Writer, cause, reporting
+from etl_ray.storage.failpoints import reach
+from etl_ray.storage.failures import cause, reporting
 from etl_ray.storage.files import FileInfo, Listing, redact
+from etl_ray.storage.retries import persist
+from etl_ray.storage.writing import Writer
 
 _VERSION_KEYS = ("generation", "ETag", "etag", "mtime", "LastModified", "last_modified", "modified", "created")
 
@@ -103,5 +106,11 @@ def write(url: str, final_url: Callable[[], str]) -> Iterator[Writer]:
         writer.drain()
         with reporting("write", url):
             file.flush()
-            fs, path = filesystem(final_url())
-            fs.put_file(file.name, path)
+        final = final_url()
+        reach("write.whole", final)
+        persist("write", url, lambda: _upload(file.name, final))
+
+
+def _upload(source: str, url: str) -> None:
+    fs, path = filesystem(url)
+    fs.put_file(source, path)

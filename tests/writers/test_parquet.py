@@ -157,14 +157,14 @@ def test_a_full_disk_leaves_everything_as_it_was(
     writer.write(data.slice(0, 6), output, partition_cols)
     before = [(info.url, info.size) for info in storage.list_files(output)]
     room = iter(range(5))
-    write = storage.failures.Writer.write
+    write = storage.writing.Writer.write
 
-    def fill(self: storage.failures.Writer, data: bytes) -> int:
+    def fill(self: storage.writing.Writer, data: bytes) -> int:
         if next(room, None) is None:
             raise StorageError("cannot write: No space left on device")
         return write(self, data)
 
-    monkeypatch.setattr(storage.failures.Writer, "write", fill)
+    monkeypatch.setattr(storage.writing.Writer, "write", fill)
     try:
         with pytest.raises(StorageError, match="No space left on device"):
             writer.write(data, output, partition_cols, mode="overwrite")
