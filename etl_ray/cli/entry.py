@@ -17,7 +17,9 @@ from etl_ray.cli.reprocess import reprocess
 from etl_ray.cli.run import config, run
 from etl_ray.cli.sample import SampleCommand, sample
 from etl_ray.cli.schema import schema
+from etl_ray.config.environment import failpoint
 from etl_ray.errors import EtlRayError
+from etl_ray.storage import failpoints
 
 _INTERRUPTED = 130
 
@@ -69,6 +71,8 @@ def _exit_code(app: typer.Typer, arguments: Sequence[str], *, program: str) -> i
     """Run `app`; errors that are the user's to mend become one line on standard error, all others are raised."""
     _tell_warnings()
     try:
+        if setting := failpoint():
+            failpoints.arm(setting)
         code = get_command(app).main(arguments, prog_name=program, standalone_mode=False)
     except typer.TyperException as error:
         return _complain(error.format_message(), error.exit_code)

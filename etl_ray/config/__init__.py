@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etl_ray.config.books import Level2Options
 from etl_ray.config.derived import DerivedConfig
-from etl_ray.config.environment import inside_ray_job, ray_address
+from etl_ray.config.environment import failpoint, inside_ray_job, ray_address
 from etl_ray.config.job import CHANNEL_ALIASES, CHANNELS, FORMAT_VERSION, JobConfig, channel_name, load_config
 from etl_ray.config.sections import ChannelConfig, ProcessorConfig, ResourcesConfig, StagingConfig, suggest
 from etl_ray.config.text import format_time, time_ns
@@ -21,6 +21,7 @@ __all__ = [
     "ResourcesConfig",
     "StagingConfig",
     "channel_name",
+    "failpoint",
     "format_time",
     "inside_ray_job",
     "load_config",
