@@ -12,8 +12,10 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
 from etl_ray import errors
+from etl_ray.config import failpoint
 from etl_ray.errors import ConfigError, EtlRayError
 from etl_ray.orchestrators.work import Stage, work
+from etl_ray.storage import failpoints
 
 MAX_BUNDLE_BYTES = 1_000_000_000
 """Stored bytes per task: about ten seconds of work."""
@@ -146,6 +148,8 @@ class BookActor:
 
 def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.Table]:
     """Do the items of a bundle, one after the other; what fails for a known reason comes back as data."""
+    if setting := failpoint():
+        failpoints.arm(setting)
     for items in batch["items"].to_pylist():
         for item in items:
             result, error = None, None
