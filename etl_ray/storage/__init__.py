@@ -65,8 +65,10 @@ def list_files(url_or_glob: str) -> list[FileInfo]:
 
 def search(url_or_glob: str) -> Listing:
     """Find what a directory, glob or file name leads to. ConfigError if there is nothing at all."""
-    look = local.search if is_local(url_or_glob) else remote.search
-    found = persist("look at", url_or_glob, lambda: look(url_or_glob))
+    if is_local(url_or_glob):
+        found = persist("look at", url_or_glob, lambda: local.search(url_or_glob))
+    else:
+        found = remote.search(url_or_glob)
     if found is None:
         raise ConfigError(
             f"nothing at {redact(url_or_glob)}: expected a directory, a file, or a glob that matches at least one"

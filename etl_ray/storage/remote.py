@@ -53,11 +53,12 @@ def filesystem(url: str) -> tuple[_FileSystem, str]:
 
 def search(url: str) -> Listing | None:
     """Find what a prefix, glob or name leads to; None if there is nothing."""
-    fs, path = filesystem(url)
-    try:
-        matches = {path: fs.info(path)}
-    except FileNotFoundError:
-        found = fs.glob(path, detail=True) if glob.has_magic(path) else {}
+    fs, path = persist("look at", url, lambda: filesystem(url))
+    alone = persist("look at", url, lambda: _entry(fs, path))
+    if alone is not None:
+        matches = {path: alone}
+    else:
+        found = persist("look at", url, lambda: fs.glob(path, detail=True)) if glob.has_magic(path) else {}
         # As on disk: a wildcard does not match a leading dot, a pattern that spells it out does.
         matches = {name: entry for name, entry in found.items() if "/." in path or "/." not in name}
     if not matches:
@@ -72,8 +73,15 @@ def search(url: str) -> Listing | None:
     return Listing(tuple(named), tuple(below))
 
 
+def _entry(fs: _FileSystem, path: str) -> Mapping[str, object] | None:
+    try:
+        return fs.info(path)
+    except FileNotFoundError:
+        return None
+
+
 def _find(fs: _FileSystem, url: str, folder: str) -> Iterator[FileInfo]:
-    for name, entry in fs.find(folder, detail=True).items():
+    for name, entry in persist("look at", url, lambda: fs.find(folder, detail=True)).items():
         inside = name.removeprefix(folder).split("/")
         if entry["type"] != "directory" and not name.endswith("/") and not any(part.startswith(".") for part in inside):
             yield info(url, entry)
