@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
+from etl_ray.coverage import places
 from etl_ray.orchestrators.book_plans import BookShard
 from etl_ray.orchestrators.book_rows import BookRows
 from etl_ray.orchestrators.dated_files import DatedFiles
@@ -50,7 +51,8 @@ class CrossedSpan:
 class BuiltBook:
     """The files of a shard, and where its book was crossed; -1 as the end: still so at the end of the shard.
 
-    `first` and `first_ts` are the place and ts_server of its first published message.
+    `first` and `first_ts` are the place and ts_server of its first published message. `segments` has the identities of
+    those that these places are in, by number.
     """
 
     product: str
@@ -59,6 +61,26 @@ class BuiltBook:
     crossed: tuple[CrossedSpan, ...]
     first: int
     first_ts: int
+    segments: tuple[tuple[int, str], ...] = ()
+
+    def at(self, numbers: Mapping[str, int]) -> BuiltBook:
+        """Return the same with its places in segments that have other numbers now."""
+        new = {before: numbers[identity] for before, identity in self.segments}
+        if all(before == now for before, now in new.items()):
+            return self
+
+        def moved(place: int) -> int:
+            segment, line = places.segment_and_line(place)
+            return places.place(new[segment], line) if place >= 0 else place
+
+        return replace(
+            self,
+            crossed=tuple(
+                replace(span, place=moved(span.place), end_place=moved(span.end_place)) for span in self.crossed
+            ),
+            first=moved(self.first),
+            segments=tuple((new[before], identity) for before, identity in self.segments),
+        )
 
 
 @dataclass
@@ -70,13 +92,13 @@ class WarmBooks:
 
     product: str = ""
     number: int = -1
-    staging: str = ""
+    output: str = ""
     streams: dict[int, Stream] = field(default_factory=dict)
 
-    def streams_of(self, shard: BookShard, staging: str) -> dict[int, Stream]:
-        """Return the streams in front of a shard."""
-        if (self.product, self.number + 1, self.staging) != (shard.product, shard.number, staging):
-            return start_streams(shard, staging)
+    def streams_of(self, shard: BookShard, options: BookBuildOptions) -> dict[int, Stream]:
+        """Return the streams in front of a shard; each run has its own output."""
+        if (self.product, self.number + 1, self.output) != (shard.product, shard.number, options.output):
+            return start_streams(shard, options.staging)
         carriers = {carrier.connection: carrier for carrier in shard.carriers}
         streams = {}
         for start in shard.starts:
@@ -85,9 +107,9 @@ class WarmBooks:
             streams[start.connection] = stream
         return streams
 
-    def keep(self, shard: BookShard, staging: str, streams: dict[int, Stream]) -> None:
+    def keep(self, shard: BookShard, options: BookBuildOptions, streams: dict[int, Stream]) -> None:
         """Remember the books behind a shard."""
-        self.product, self.number, self.staging = shard.product, shard.number, staging
+        self.product, self.number, self.output = shard.product, shard.number, options.output
         self.streams = {connection: replace(stream) for connection, stream in streams.items()}
 
 
@@ -103,7 +125,7 @@ def build_book(shard: BookShard, options: BookBuildOptions, warm: WarmBooks) -> 
     )
     replay = ShardReplay(
         shard,
-        warm.streams_of(shard, options.staging),
+        warm.streams_of(shard, options),
         rows.replay_options,
         staging=options.staging,
         trust_beat=options.trust_beat,
@@ -118,7 +140,10 @@ def build_book(shard: BookShard, options: BookBuildOptions, warm: WarmBooks) -> 
         for table in _tables(shard, replay, rows, options, checkpoints, crossed, warm):
             books.write(table)
         files = (*books.finish(), *checkpoints.finish())
-    return BuiltBook(shard.product, shard.number, files, tuple(crossed.found), crossed.first, crossed.first_ts)
+    segments = tuple(sorted({unit.segment: unit.identity for unit in shard.units}.items()))
+    return BuiltBook(
+        shard.product, shard.number, files, tuple(crossed.found), crossed.first, crossed.first_ts, segments
+    )
 
 
 def _files(table: str, shard: BookShard, options: BookBuildOptions, schema: pa.Schema) -> DatedFiles:
@@ -152,7 +177,7 @@ def _tables(
         else:
             for found in intervals.add(table, _ticks(chunk)):
                 yield _in_range(found.select(rows.table.names), options)
-    warm.keep(shard, options.staging, replay.streams)
+    warm.keep(shard, options, replay.streams)
     if intervals is None:
         return
     following = replay.chunks(shard.ahead)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etl_ray.coverage.states import BookStates
+from etl_ray.orchestrators.results import Cut
 from etl_ray.orchestrators.staged_books import StagedStretch
 
 
@@ -41,8 +42,9 @@ class BookUnit:
 class Carrier:
     """A connection that carries a product: its place among all connections, and where it ended.
 
-    `first` is the place of its first message with the product, `states` is what harmed the book on it, `silences` are
-    spans (from, to, ns of ts_server) without any message.
+    `first` is the place of its first message with the product, `last` of the last one of any kind (in shards: -1).
+    `states` is what harmed the book on it, `silences` are spans (from, to, ns of ts_server) without any message,
+    `silent_places` the places of the messages around them.
     """
 
     connection: int
@@ -51,6 +53,7 @@ class Carrier:
     last: int
     states: BookStates
     silences: tuple[tuple[int, int], ...] = ()
+    silent_places: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class BookPlan:
     """A product's units and carriers in arrival order; `index` counts the products of the run.
 
     `brought` are the places of the carriers' first messages with the product, ascending. Its integers are
-    prices * 10**price_scale and quantities * 10**quantity_scale.
+    prices * 10**price_scale and quantities * 10**quantity_scale. Stretches of `begins` begin a shard, and what follows
+    those of `ends`: by the digests that they have as pieces.
     """
 
     product: str
@@ -68,6 +72,8 @@ class BookPlan:
     units: tuple[BookUnit, ...]
     carriers: tuple[Carrier, ...]
     brought: tuple[int, ...]
+    begins: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,15 @@ class Stretch:
 class StartBook:
     """The book of a connection in front of a shard: batch `batch` of the product's start books, the latest clock.
 
-    `last` is the place of the product's latest message on it. `clock` is the greatest coalesce(ts_event, ts_server).
+    `last` is the place of the product's latest message on it. `clock` is the greatest coalesce(ts_event, ts_server),
+    `content` a digest of the book's levels.
     """
 
     connection: int
     batch: int
     clock: int
     last: int
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,9 +122,22 @@ class BookShard:
     clock: int | None
 
     @property
+    def cut(self) -> Cut:
+        """The first stretch and the last one."""
+        return Cut(begin=self._stretch_id(self.stretches[0]), end=self._stretch_id(self.stretches[-1]))
+
+    def _stretch_id(self, stretch: Stretch) -> str:
+        return stretch_id(self.units[stretch.unit].name, stretch.staged)
+
+    @property
     def operations(self) -> int:
         """How many operations are replayed."""
         return sum(stretch.staged.operations for stretch in self.stretches)
+
+
+def stretch_id(unit: str, staged: StagedStretch) -> str:
+    """Return what tells a stretch from all others."""
+    return f"{unit}#{staged.delta}"
 
 
 @dataclass(frozen=True)

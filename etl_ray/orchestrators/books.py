@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from etl_ray.book.updates import MAX_PRICE
 from etl_ray.coverage.states import book_states
 from etl_ray.coverage.timeline import Timeline
-from etl_ray.orchestrators.book_plans import BookPlan, Carrier
+from etl_ray.orchestrators.book_plans import BookPlan, BookUnit, Carrier
+from etl_ray.orchestrators.cuts import Cuts
 from etl_ray.orchestrators.receipts import BookReceipt, Receipt
 from etl_ray.orchestrators.scales import Scales
 from etl_ray.orchestrators.staged_books import MAX_QUANTITY
@@ -40,8 +41,8 @@ class BookPlans:
     refused: tuple[str, ...]
 
 
-def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int) -> BookPlans:
-    """Plan the books of a run; `l2_channel` is the code of the channel of levels."""
+def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int, cuts: Cuts) -> BookPlans:
+    """Plan the books of a run, cut where they were cut before; `l2_channel` is the code of the channel of levels."""
     scales = product_scales(receipts)
     plans: list[BookPlan] = []
     refused: list[str] = []
@@ -63,9 +64,15 @@ def plan_books(receipts: Iterable[Receipt], stitched: Stitched, l2_channel: int)
                 units=tuple(units),
                 carriers=carriers,
                 brought=tuple(sorted(carrier.first for carrier in carriers)),
+                begins=_of_units(cuts.book_begins, units),
+                ends=_of_units(cuts.book_ends, units),
             )
         )
     return BookPlans(tuple(plans), tuple(refused))
+
+
+def _of_units(stretches: Mapping[str, tuple[str, ...]], units: Iterable[BookUnit]) -> tuple[str, ...]:
+    return tuple(stretch for unit in units for stretch in stretches.get(unit.name, ()))
 
 
 def product_scales(receipts: Iterable[Receipt]) -> dict[str, ProductScales]:
@@ -87,6 +94,7 @@ def _carriers(timeline: Timeline, product: str, l2_channel: int) -> tuple[Carrie
             last=ends[index].last.place,
             states=book_states((edge.place for edge in record.snapshots.get(product, ())), record.holes.found),
             silences=tuple((before.ts, behind.ts) for before, behind in record.silences),
+            silent_places=tuple((before.place, behind.place) for before, behind in record.silences),
         )
         for index, record in enumerate(timeline.connections)
         if (l2_channel, product) in record.first

@@ -12,16 +12,16 @@ import pyarrow.parquet as pq
 from etl_ray import storage
 from etl_ray.errors import StorageError
 from etl_ray.orchestrators.custom import ProcessorSpec, apply, load_processors
+from etl_ray.orchestrators.final_files import write_final
 from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.numbered import read_assignment
-from etl_ray.orchestrators.receipts import BuiltFile
+from etl_ray.orchestrators.receipts import Built
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.shards import Shard, Source
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.scan.outcomes import constant, named
 from etl_ray.tables import Numbers, Table
 from etl_ray.venues.rows import Int32s
-from etl_ray.writers.encodings import writer_options
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,29 @@ class BuildOptions:
     processors: Mapping[str, tuple[ProcessorSpec, ...]] = field(default_factory=dict)
 
 
-def build(shard: Shard, options: BuildOptions) -> BuiltFile:
-    """Write the final file of a shard."""
+def build(shard: Shard, options: BuildOptions) -> Built:
+    """Write the final file of a shard; there is none of no rows."""
     batches = pieces(shard, options)
     if shard.table == "instruments":
         batches = iter([instruments(batches, options.selection, options.numbers)])
     if shard.table in options.processors:
-        batches = apply(load_processors(options.processors[shard.table]), batches, shard.path)
+        batches = apply(load_processors(options.processors[shard.table]), batches, shard.directory)
     groups = grouped(batches, options.rows_per_group)
     first = next(groups, None)
     if first is None:
-        return BuiltFile(shard.table, shard.path, 0, 0)
-    url = storage.join(options.output, shard.path)
-    schema = first.schema
-    rows = 0
-    with storage.open_write(url) as file, pq.ParquetWriter(file, schema, **writer_options(schema)) as writer:
-        for group in chain([first], groups):
-            writer.write_table(group, row_group_size=len(group))
-            rows += len(group)
-    return BuiltFile(shard.table, shard.path, rows, storage.file_info(url).size)
+        return Built(())
+    return Built(
+        (
+            write_final(
+                shard.table,
+                shard.directory,
+                shard.number,
+                chain([first], groups),
+                output=options.output,
+                schema=first.schema,
+            ),
+        )
+    )
 
 
 def pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from etl_ray.orchestrators.build import BuildOptions, pieces
 from etl_ray.orchestrators.partition_files import write_partitions
-from etl_ray.orchestrators.receipts import BuiltFile
+from etl_ray.orchestrators.receipts import Built
 from etl_ray.orchestrators.shards import Shard
 from etl_ray.tables import CANDLES, Numbers
 from etl_ray.venues.rows import Bools, Int64s
@@ -34,17 +34,10 @@ class CandleBuildOptions:
     partition_cols: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class BuiltCandles:
-    """The files of a product's candles."""
-
-    files: tuple[BuiltFile, ...]
-
-
-def build_candles(shard: CandleShard, options: CandleBuildOptions) -> BuiltCandles:
+def build_candles(shard: CandleShard, options: CandleBuildOptions) -> Built:
     """Write the candles of a product, one file for each partition."""
     rows = last_versions(pieces(shard.staged, options.build), options.build.numbers)
-    return BuiltCandles(
+    return Built(
         tuple(
             write_partitions(
                 CANDLES.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -30,6 +30,10 @@ class CandleTask:
 
     trades: DeriveTask
     candles: tuple[str, ...]
+
+    def located(self, where: Callable[[str], str]) -> CandleTask:
+        """Return the task with other names for its files."""
+        return CandleTask(self.trades.located(where), tuple(map(where, self.candles)))
 
     @property
     def bytes(self) -> int:

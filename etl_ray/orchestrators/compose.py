@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,12 +14,24 @@ import pyarrow as pa
 from etl_ray import storage
 from etl_ray.book import NetDelta
 from etl_ray.coverage import places
-from etl_ray.orchestrators.book_plans import BookPlan, BookShard, BookUnit, ComposedBook, StartBook, Stretch
+from etl_ray.orchestrators.book_plans import (
+    BookPlan,
+    BookShard,
+    BookUnit,
+    Carrier,
+    ComposedBook,
+    StartBook,
+    Stretch,
+    stretch_id,
+)
 from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.publication import Publication
 from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, BookIndex, StagedStretch, book_paths
 from etl_ray.venues.rows import NULL, Int64s
+
+STARTS = "book/starts"
+"""Below the staging directory: the books in front of shards, as the last run has composed them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,8 @@ class _Clocked:
 
 def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
     """Cut a product's stretches into shards and write the books in front of these."""
-    path = f"book/starts/{plan.index:06d}.arrow"
+    path = f"{STARTS}/{plan.index:06d}.arrow"
+    begins, ends, before = frozenset(plan.begins), frozenset(plan.ends), ""
     books: dict[int, _Book] = {}
     shards: list[_Shard] = []
     clocked: list[_Clocked] = []
@@ -84,7 +98,10 @@ def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
         for index, unit in enumerate(plan.units):
             for staged in _stretches(plan, unit, options.staging):
                 stretch = Stretch(index, staged)
-                if _begins_shard(shards, staged, options.operations_per_shard):
+                piece = stretch_id(unit.name, staged)
+                is_cut = piece in begins or before in ends
+                before = piece
+                if is_cut or _begins_shard(shards, staged, options.operations_per_shard):
                     ended = [c for c in books if last_place[c] < places.place(unit.segment, unit.line_offset)]
                     for connection in ended:  # nothing can come of it any more
                         del books[connection]
@@ -93,7 +110,7 @@ def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
                         levels = book.levels
                         arrays = [pa.array(item) for item in (levels.side, levels.price, levels.quantity)]
                         writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=OPERATIONS))
-                        starts.append(StartBook(connection, batches, book.clock, book.last))
+                        starts.append(StartBook(connection, batches, book.clock, book.last, _digest(levels)))
                         batches += 1
                     shards.append(_Shard(tuple(starts), clock, [], staged.dates))
                 shards[-1].stretches.append(stretch)
@@ -104,6 +121,13 @@ def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
                     is_published = _is_published(plan, unit, staged, options)
                     clocked.append(_Clocked(stretch, NULL if clock is None else clock, is_published))
     return ComposedBook(plan.product, tuple(_finished(plan, path, shards, clocked, options.interval_ns)))
+
+
+def _digest(levels: NetDelta) -> str:
+    digest = hashlib.sha256()
+    for column in (levels.side, levels.price, levels.quantity):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _begins_shard(shards: list[_Shard], staged: StagedStretch, limit: int) -> bool:
@@ -133,11 +157,14 @@ def _finished(
         units = tuple(plan.units[unit] for unit in used)
         first = places.place(units[0].segment, units[0].line_offset)
         last = places.place(units[-1].segment + 1, 0)
-        alive = {alive.connection for unit in units for alive in unit.alive}
+        # Carriers that are in question here, as they are seen from here: what comes behind all this must not matter.
+        near = {alive.connection for unit in units for alive in unit.alive}
+        near |= {connection for unit in units for connection in unit.connections}
+        near |= {start.connection for start in shard.starts}
         carriers = tuple(
-            replace(carrier, states=carrier.states.within(first, last))
+            _seen(carrier, first, last, interval_ns)
             for carrier in plan.carriers
-            if carrier.first < last and (carrier.last >= first or carrier.connection in alive)
+            if carrier.first < last and carrier.connection in near
         )
         yield BookShard(
             product=plan.product,
@@ -153,6 +180,22 @@ def _finished(
             starts=shard.starts,
             clock=shard.clock,
         )
+
+
+def _seen(carrier: Carrier, first: int, last: int, interval_ns: int) -> Carrier:
+    """Return what matters of a carrier between two places."""
+    kept = [
+        (times, around)
+        for times, around in zip(carrier.silences, carrier.silent_places, strict=True)
+        if interval_ns and around[0] < last and around[1] >= first
+    ]
+    return replace(
+        carrier,
+        last=-1,  # it may go on behind these places
+        states=carrier.states.within(first, last),
+        silences=tuple(times for times, _ in kept),
+        silent_places=tuple(around for _, around in kept),
+    )
 
 
 def _ahead(clocked: list[_Clocked], position: int, interval_ns: int) -> list[Stretch]:

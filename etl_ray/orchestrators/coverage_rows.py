@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from etl_ray import storage
 from etl_ray.coverage import places
 from etl_ray.coverage.places import Edge, segment_and_line
 from etl_ray.coverage.tiles import Stream, Tile, split_at_midnights, tiles, with_suspect
 from etl_ray.coverage.timeline import SILENCE_NS, UNKNOWN_TS, ConnectionEnd, ConnectionRecord
 from etl_ray.orchestrators.book_build import BuiltBook
+from etl_ray.orchestrators.final_files import write_final
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.stitch import Stitched
 from etl_ray.orchestrators.trade_build import KeptTrade
@@ -25,7 +24,6 @@ from etl_ray.tables.coverage import COVERAGE
 from etl_ray.tables.dates import date_of
 from etl_ray.tables.partitions import partition_path
 from etl_ray.venues.shapes import Venue
-from etl_ray.writers.encodings import writer_options
 
 _BEHIND_ALL = 2**62
 
@@ -214,21 +212,16 @@ def write_rows(table: str, rows: pa.Table, output: str) -> list[BuiltFile]:
     if not len(rows):
         return []
     if "date" not in rows.column_names:
-        return [_write(table, f"{table}/part-00000.parquet", rows, output)]
+        return [write_final(table, table, 0, [rows], output=output, schema=rows.schema)]
     dates = rows.column("date").cast(pa.string())
     return [
-        _write(
+        write_final(
             table,
-            f"{partition_path(table, ('date',), (date,))}/part-00000.parquet",
-            rows.filter(pc.equal(dates, date)).unify_dictionaries(),
-            output,
+            partition_path(table, ("date",), (date,)),
+            0,
+            [rows.filter(pc.equal(dates, date)).unify_dictionaries()],
+            output=output,
+            schema=rows.schema,
         )
         for date in sorted(pc.unique(dates).to_pylist())
     ]
-
-
-def _write(table: str, path: str, rows: pa.Table, output: str) -> BuiltFile:
-    url = storage.join(output, path)
-    with storage.open_write(url) as file, pq.ParquetWriter(file, rows.schema, **writer_options(rows.schema)) as writer:
-        writer.write_table(rows)
-    return BuiltFile(table, path, len(rows), storage.file_info(url).size)

@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_ray import storage
+from etl_ray.orchestrators.final_files import FinalFile
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.tables.partitions import partition_path
-from etl_ray.writers.encodings import writer_options
 
 PARTITION_COLS = ("product_id", "date")
 
@@ -28,9 +27,8 @@ class DatedFiles:
         self._table, self._product, self._number = table, product, number
         self._output, self._rows_per_group, self._schema = output, rows_per_group, schema
         self._stack = ExitStack()
-        self._open: dict[str, tuple[str, pq.ParquetWriter]] = {}
+        self._open: dict[str, FinalFile] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
-        self._rows: dict[str, int] = {}
 
     def __enter__(self) -> DatedFiles:
         return self
@@ -48,7 +46,6 @@ class DatedFiles:
             part = rows if len(found) == 1 else rows.filter(pc.equal(dates, date))
             waiting = self._waiting.setdefault(date, [])
             waiting.append(part.select(self._schema.names).cast(self._schema))
-            self._rows[date] = self._rows.get(date, 0) + len(part)
             if sum(len(item) for item in waiting) >= self._rows_per_group:
                 self._flush(date, whole=False)
 
@@ -57,11 +54,7 @@ class DatedFiles:
         for date in self._waiting:
             self._flush(date, whole=True)
         self._stack.close()
-        found = []
-        for date, (path, _) in sorted(self._open.items()):
-            size = storage.file_info(storage.join(self._output, path)).size
-            found.append(BuiltFile(self._table, path, self._rows[date], size))
-        return tuple(found)
+        return tuple(file.built for _, file in sorted(self._open.items()))
 
     def _flush(self, date: str, *, whole: bool) -> None:
         if not self._waiting[date]:
@@ -76,13 +69,10 @@ class DatedFiles:
 
     def _writer(self, date: str) -> pq.ParquetWriter:
         if date not in self._open:
-            path = (
-                f"{partition_path(self._table, PARTITION_COLS, (self._product, date))}/part-{self._number:05d}.parquet"
-            )
-            file = self._stack.enter_context(storage.open_write(storage.join(self._output, path)))
-            writer = self._stack.enter_context(pq.ParquetWriter(file, self._schema, **writer_options(self._schema)))
-            self._open[date] = (path, writer)
-        return self._open[date][1]
+            directory = partition_path(self._table, PARTITION_COLS, (self._product, date))
+            file = FinalFile(self._table, directory, self._number, output=self._output, schema=self._schema)
+            self._open[date] = self._stack.enter_context(file)
+        return self._open[date].writer
 
 
 def _compact(rows: pa.Table) -> pa.Table:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from etl_ray import storage
 from etl_ray.bars import BarOptions, Tape, bars, parse_bar
 from etl_ray.config.derived import DerivedConfig
 from etl_ray.features import FeatureOptions, interval_features, trades_with_book
 from etl_ray.orchestrators.derive_inputs import read_book, read_trades
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask, span_ns
+from etl_ray.orchestrators.final_files import write_final
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.scan.outcomes import constant
 from etl_ray.tables import BARS, FEATURES, TRADES_WITH_BOOK, Numbers, Table
 from etl_ray.tables.partitions import partition_path
-from etl_ray.writers.encodings import writer_options
-
-
-@dataclass(frozen=True)
-class Derived:
-    """The files of a task."""
-
-    files: tuple[BuiltFile, ...]
 
 
 def derive(task: DeriveTask, options: DeriveOptions) -> tuple[BuiltFile, ...]:
@@ -98,11 +88,12 @@ def _written(rows: pa.Table, table: Table, keys: dict[str, str], options: Derive
     for date in pc.unique(dates).to_pylist():
         part = rows.filter(pc.equal(dates, date)).unify_dictionaries()
         values = tuple((keys | {"date": date})[name] for name in table.partition_cols)
-        path = f"{partition_path(table.name, table.partition_cols, values)}/part-00000.parquet"
-        url = storage.join(options.output, path)
-        with (
-            storage.open_write(url) as file,
-            pq.ParquetWriter(file, part.schema, **writer_options(part.schema)) as writer,
-        ):
-            writer.write_table(part, row_group_size=options.rows_per_group)
-        yield BuiltFile(table.name, path, len(part), storage.file_info(url).size)
+        size = options.rows_per_group
+        yield write_final(
+            table.name,
+            partition_path(table.name, table.partition_cols, values),
+            0,
+            (part.slice(begin, size) for begin in range(0, len(part), size)),
+            output=options.output,
+            schema=part.schema,
+        )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import unquote
 
@@ -45,6 +45,16 @@ class DeriveTask:
     edges: Days
     books: Days
     bytes: int
+
+    def located(self, where: Callable[[str], str]) -> DeriveTask:
+        """Return the task with other names for its files."""
+        found = ({day: tuple(map(where, paths)) for day, paths in days.items()} for days in self._days)
+        trades, edges, books = found
+        return replace(self, trades=trades, edges=edges, books=books)
+
+    @property
+    def _days(self) -> tuple[Days, Days, Days]:
+        return self.trades, self.edges, self.books
 
 
 def plan_derived(files: Iterable[BuiltFile], derived: DerivedConfig) -> Iterator[DeriveTask]:

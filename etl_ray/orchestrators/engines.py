@@ -15,8 +15,8 @@ SMALL_INPUT_BYTES = 256_000_000
 class Engine(Protocol):
     """Does the work of a stage."""
 
-    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
-        """Yield one result per item, given with its weight in bytes; results come in any order."""
+    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the result of each item, given with its weight in bytes, with its index; they come in any order."""
 
     def close(self) -> None:
         """Release what the engine has started."""
@@ -25,10 +25,10 @@ class Engine(Protocol):
 class LocalEngine:
     """Works in this process, one item after the other."""
 
-    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
-        """Yield one result per item, in order."""
-        for item, _ in items:
-            yield work(stage, options, item)
+    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the results, in order."""
+        for index, (item, _) in enumerate(items):
+            yield index, work(stage, options, item)
 
     def close(self) -> None:
         """Do nothing."""

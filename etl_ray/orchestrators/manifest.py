@@ -1,50 +1,74 @@
-"""The manifests under OUTPUT/_etl_ray: what is committed, and how a commit becomes visible.
+"""The manifests under OUTPUT/_etl_ray: what is committed.
 
-A run's files count only once manifest n + 1 is there, which is created by put-if-absent: of two runs one wins. Files
-that replace others wait in `runs/<id>/tables-<n + 1>` until then; publishing moves them to their place, and an
-interrupted publishing is finished by whoever comes next.
+A manifest lists the inputs and the files of a state of OUTPUT; the highest number counts. It is created by
+put-if-absent, so of two runs one wins. Beside it are the receipts of units and the results of work, by which later runs
+know what need not be done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, LockedError
 from etl_ray.orchestrators.messages import from_json, to_json
-from etl_ray.orchestrators.receipts import BuiltFile, Counts, Receipt
+from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.tables import TABLES
 
 OWN = "_etl_ray"
 """The directory below OUTPUT that holds everything that is no table."""
+LEDGER_VERSION = 2
+"""Of the manifests and of what they refer to."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A segment as it was read. `version` is the storage's etag, generation or modification time."""
+    """A segment as it was read. `version` is the storage's etag, generation or modification time.
+
+    `start_ns` and `end_ns` are the range that was applied when its `units` (by name) were read. `is_present`: it was in
+    INPUT when the run began; rows of segments that are gone stay.
+    """
 
     identity: str
     url: str
     size: int
     version: str
+    start_ns: int | None = None
+    end_ns: int | None = None
+    units: tuple[str, ...] = ()
+    is_present: bool = True
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A committed state of OUTPUT. `semantic` is the part of the config that decides about rows, as JSON."""
+    """A committed state of OUTPUT.
+
+    `semantic` is the part of the config that decides about rows, as JSON; `sources` are the INPUTs as given, without
+    credentials. `files` are those of all tables by path; `moved` tells which of them (by path) stood elsewhere in the
+    state before. `receipts` and `results` are files below OUTPUT/_etl_ray, and `staged` is the name of the directory
+    that keeps the pieces of units. `damaged` says of each damaged segment where and why; `poisoned` names units that
+    crash their worker.
+    """
 
     number: int
     run_id: str
+    program: str
     semantic: str
     start_ns: int | None
     end_ns: int | None
+    sources: tuple[str, ...]
     inputs: tuple[Input, ...]
     files: tuple[BuiltFile, ...]
     counts: Counts
     messages: dict[str, int]
     damaged: tuple[str, ...]
     findings: tuple[str, ...]
+    moved: dict[str, str] = field(default_factory=dict)
+    receipts: tuple[str, ...] = ()
+    results: str | None = None
+    staged: str = ""
+    ledger_version: int = LEDGER_VERSION
 
 
 class Ledger:
@@ -71,69 +95,51 @@ class Ledger:
                 "expected an empty directory, a free name, or an output of etl-ray"
             )
 
-    def latest(self) -> Manifest | None:
-        """Return the newest manifest, None if nothing is committed."""
+    def numbers(self) -> list[int]:
+        """Return the numbers of all manifests, ascending."""
         try:
             found = storage.list_files(storage.join(self.own, "manifests"))
         except ConfigError:
-            return None
-        urls = sorted(info.url for info in found if info.url.endswith(".json"))
-        return from_json(Manifest, storage.read_bytes(urls[-1]), storage.redact(urls[-1])) if urls else None
+            return []
+        names = [info.url.rpartition("/")[2] for info in found]
+        return sorted(int(name.removesuffix(".json")) for name in names if name.endswith(".json"))
 
-    def waiting_room(self, run_id: str, number: int) -> str:
-        """Return where files of a run wait that replace others once manifest `number` is there."""
-        return storage.join(self.own, "runs", run_id, f"tables-{number:06d}")
+    def latest(self) -> Manifest | None:
+        """Return the newest manifest, None if nothing is committed."""
+        numbers = self.numbers()
+        return self.manifest(numbers[-1]) if numbers else None
+
+    def manifest(self, number: int) -> Manifest:
+        """Return a committed manifest; ConfigError if another version of etl-ray has written it otherwise."""
+        url = self._url(number)
+        text = storage.read_bytes(url)
+        if f'"ledger_version":{LEDGER_VERSION}'.encode() not in text:
+            raise ConfigError(
+                f"{storage.redact(url)} is of another version of etl-ray: expected a ledger of version "
+                f"{LEDGER_VERSION}; run into another OUTPUT"
+            )
+        return from_json(Manifest, text, storage.redact(url))
 
     def commit(self, manifest: Manifest) -> None:
         """Make `manifest` the newest state; LockedError if another run was faster."""
-        url = storage.join(self.own, "manifests", f"{manifest.number:06d}.json")
+        url = self._url(manifest.number)
         data = to_json(manifest)
         # After a lost answer a bucket may say that the file is there already: it is ours if the bytes are.
         if not storage.create_new(url, data) and storage.read_bytes(url) != data:
             raise LockedError(f"another run has committed {storage.redact(url)} meanwhile; start again")
 
-    def keep_receipts(self, number: int, receipts: Iterable[Receipt]) -> None:
-        """Keep the receipts of a run that is about to commit manifest `number`, one a line."""
-        with storage.open_write(self._receipts_url(number)) as file:
-            for receipt in receipts:
-                file.write(to_json(receipt) + b"\n")
+    def _url(self, number: int) -> str:
+        return storage.join(self.own, "manifests", f"{number:06d}.json")
 
-    def receipts(self, number: int) -> tuple[Receipt, ...]:
-        """Return the receipts of a committed run, in arrival order of their units."""
-        url = self._receipts_url(number)
-        lines = storage.read_bytes(url).splitlines()
-        return tuple(from_json(Receipt, line, f"{storage.redact(url)}, line {n}") for n, line in enumerate(lines, 1))
-
-    def _receipts_url(self, number: int) -> str:
-        return storage.join(self.own, "receipts", f"{number:06d}.jsonl")
-
-    def publish(self, manifest: Manifest, note: Callable[[str], None]) -> None:
-        """Make the files of the newest manifest, and no others, stand in their places. Can be repeated at any time."""
-        waiting = self.waiting_room(manifest.run_id, manifest.number)
-        try:
-            ready = {info.url for info in storage.list_files(waiting)}
-        except ConfigError:
-            ready = set()
-        coming = {
-            storage.join(self.output, file.path): source
-            for file in manifest.files
-            if (source := storage.join(waiting, file.path)) in ready
-        }
-        staying = {storage.join(self.output, file.path) for file in manifest.files} - coming.keys()
-        # What is superseded goes before anything comes: rows may stand in another file than before, so that a glob
-        # would see them twice. So it may miss rows for a moment.
-        superseded = [url for url in self.table_files() if url not in staying]
-        if superseded:
-            note(f"removing {len(superseded):,} superseded files")
-        for url in superseded:
-            storage.delete(url)
-        for url, source in coming.items():
-            storage.move(source, url)
+    def waiting_room(self, run_id: str, number: int) -> str:
+        """Return where the files of a run wait until manifest `number` is there."""
+        return storage.join(self.own, "runs", run_id, f"tables-{number:06d}")
 
     def is_whole(self, manifest: Manifest) -> bool:
-        """Return whether every file of the manifest is in its place, with its size, and the receipts are there."""
+        """Return whether every file of the manifest is in its place, with its size, and what it refers to is there."""
         found = self.table_files()
-        return storage.exists(self._receipts_url(manifest.number)) and all(
+        beside = [*manifest.receipts, *((manifest.results,) if manifest.results else ())]
+        return all(storage.exists(storage.join(self.own, path)) for path in beside) and all(
             found.get(storage.join(self.output, file.path)) == file.bytes for file in manifest.files
         )
 
@@ -147,3 +153,9 @@ class Ledger:
                 continue
             found.update({info.url: info.size for info in listed if info.url.endswith(".parquet")})
         return found
+
+
+def distinct(files: Iterable[BuiltFile]) -> tuple[BuiltFile, ...]:
+    """Return each file once, by path; of several results of work one file may hold the rows."""
+    found = {file.path: file for file in files}
+    return tuple(found[path] for path in sorted(found))

@@ -23,7 +23,7 @@ from etl_ray.scan import LineParser, Parsed
 from etl_ray.scan.outcomes import error_columns, reject_columns
 from etl_ray.tables import Numbers
 from etl_ray.venues import VENUES
-from etl_ray.venues.rows import Rows
+from etl_ray.venues.rows import NULL, Rows
 from etl_ray.venues.shapes import Kind, Shape
 
 
@@ -86,6 +86,8 @@ class Normalizer:
             damage=damage,
             first_reject=account.first_reject,
             book=book,
+            ts_min=account.ts_min,
+            ts_max=account.ts_max,
         )
         receipt.counts.check(unit.name)
         storage.write_bytes(receipt_url(options.staging, unit.name), to_json(receipt), durable=False)
@@ -164,6 +166,8 @@ class _Account:
         self.counts = Counts()
         self.messages: Counter[str] = Counter()
         self.first_reject: FirstReject | None = None
+        self.ts_min: int | None = None
+        self.ts_max: int | None = None
 
     def add(self, parsed: Parsed, found: Sorted) -> None:
         errors = len(parsed.errors)
@@ -181,6 +185,11 @@ class _Account:
         self.messages.update({name: int(n) for name, n in zip(self._channels, per_channel, strict=True) if n})
         if errors:
             self.messages["error"] += errors
+        known = parsed.messages.ts_server[parsed.messages.ts_server != NULL]
+        if len(known):
+            first, last = int(known.min()), int(known.max())
+            self.ts_min = first if self.ts_min is None else min(self.ts_min, first)
+            self.ts_max = last if self.ts_max is None else max(self.ts_max, last)
         if parsed.rejects and self.first_reject is None:
             self.first_reject = FirstReject(parsed.rejects[0].line, parsed.rejects[0].reason)
 

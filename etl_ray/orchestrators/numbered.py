@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from etl_ray.venues.coinbase import SNAPSHOT
 from etl_ray.venues.rows import Int32s, Int64s
 
 _FOLDER = "numbered"
-_ASSIGNED = "connections"
+ASSIGNED = "connections"
+"""Below the staging directory: which message is of which connection, as the last run has found it."""
 _MARKED = "marks"
 _INDEX = np.dtype("<i4")
 # Times and counters are NULL where there is none; `channel` is an index into the parser's channels.
@@ -146,10 +148,15 @@ def follow_messages(
 ) -> tuple[tuple[int, ...], str | None]:
     """Follow the messages of the next unit; return its connections (-1: none) in the order of their first messages.
 
-    If there are several, also where, below the staging directory, the index of each message's connection is written.
+    If there are several, also where, below the staging directory, the index of each message's connection is written;
+    that name is another one for another content.
     """
     local: dict[int, int] = {}
-    path = f"{_ASSIGNED}/{unit.name}.int32"
+    digest = hashlib.sha256()
+
+    def path() -> str:
+        return f"{ASSIGNED}/{unit.name}-{digest.hexdigest()[:16]}.int32"
+
     marks = _read_marks(staging, receipt.numbered)
     before = 0
     with ExitStack() as stack:
@@ -180,12 +187,20 @@ def follow_messages(
             _note_marks(marks, stretch, before, symbols, timeline)
             index = _localized(found, local)
             if file is None and len(local) > 1:
-                file = stack.enter_context(storage.open_write(storage.join(staging, path), durable=False))
-                file.write(bytes(_INDEX.itemsize * before))  # so far all were of the first
+                file = stack.enter_context(
+                    storage.open_write(
+                        storage.join(staging, path()), durable=False, final_url=lambda: storage.join(staging, path())
+                    )
+                )
+                written = bytes(_INDEX.itemsize * before)  # so far all were of the first
+                digest.update(written)
+                file.write(written)
             if file is not None:
-                file.write(index.astype(_INDEX).tobytes())
+                written = index.astype(_INDEX).tobytes()
+                digest.update(written)
+                file.write(written)
             before += len(index)
-    return tuple(local), None if file is None else path
+    return tuple(local), None if file is None else path()
 
 
 def _note_marks(marks: list[_Marks], stretch: Stretch, before: int, symbols: Sequence[str], timeline: Timeline) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from etl_ray import storage
 from etl_ray.orchestrators.build import BuildOptions, grouped
 from etl_ray.orchestrators.custom import apply, load_processors
+from etl_ray.orchestrators.final_files import write_final
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.staging import split
 from etl_ray.tables.partitions import partition_path
 from etl_ray.tables.schema import SYMBOL
-from etl_ray.writers.encodings import writer_options
 
 
 def write_partitions(
@@ -23,19 +21,14 @@ def write_partitions(
     """Write rows, in their order, to the `number`-th file of each partition; the user's processors come before."""
     processors = options.processors.get(table, ())
     for values, part in split(rows.combine_chunks(), partition_cols):
-        path = f"{partition_path(table, partition_cols, values)}/part-{number:05d}.parquet"
+        directory = partition_path(table, partition_cols, values)
         batches = iter([_compact(part)])
         if processors:
-            batches = apply(load_processors(processors), batches, path)
+            batches = apply(load_processors(processors), batches, directory)
         groups = list(grouped(batches, options.rows_per_group))
         if not groups:
             continue
-        url = storage.join(options.output, path)
-        schema = groups[0].schema
-        with storage.open_write(url) as file, pq.ParquetWriter(file, schema, **writer_options(schema)) as writer:
-            for group in groups:
-                writer.write_table(group, row_group_size=len(group))
-        yield BuiltFile(table, path, sum(map(len, groups)), storage.file_info(url).size)
+        yield write_final(table, directory, number, groups, output=options.output, schema=groups[0].schema)
 
 
 def _compact(rows: pa.Table) -> pa.Table:

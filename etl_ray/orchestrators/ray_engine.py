@@ -46,20 +46,22 @@ class RayEngine:
         self._context.print_on_execution_start = False
         self._context.execution_options.preserve_order = False
 
-    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
-        """Yield one result per item, in the order in which they are finished."""
+    def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the results with the indices of their items, in the order in which they are finished."""
         if not items:
             return
         bundles = bundle(items, slots=self._slots())
         with DataContext.current(self._context):
-            dataset = ray.data.from_items([{"items": items} for items in bundles], override_num_blocks=len(bundles))
+            rows = [{"index": index, "items": found} for index, found in bundles]
+            dataset = ray.data.from_items(rows, override_num_blocks=len(bundles))
             results = self._mapped(dataset, stage, options)
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            rows = pa.table(batch)
-            for result, error in zip(rows["result"].to_pylist(), rows["error"].to_pylist(), strict=True):
+            done = pa.table(batch)
+            columns = (done[name].to_pylist() for name in ("index", "result", "error"))
+            for index, result, error in zip(*columns, strict=True):
                 if error is not None:
                     raise restore_error(error)
-                yield result
+                yield index, result
 
     def _mapped(self, dataset: ray.data.Dataset, stage: Stage, options: bytes) -> ray.data.Dataset:
         """Return the results of bundles: of tasks, or of actors that keep the books of the shard before."""
@@ -123,17 +125,20 @@ def _no_louder(target: logging.Logger | logging.Handler, level: int) -> Iterator
         target.setLevel(before)
 
 
-def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[list[bytes]]:
-    """Put consecutive items into bundles of about equal weight: few enough to be worth a task, enough for all slots."""
+def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[tuple[int, list[bytes]]]:
+    """Put consecutive items into bundles of about equal weight: few enough to be worth a task, enough for all slots.
+
+    Return with each the index of its first item.
+    """
     total = sum(weight for _, weight in items)
     target = max(1, min(MAX_BUNDLE_BYTES, total // (slots * BUNDLES_PER_CPU)))
-    bundles: list[list[bytes]] = []
+    bundles: list[tuple[int, list[bytes]]] = []
     filled = target
-    for item, weight in items:
+    for index, (item, weight) in enumerate(items):
         if filled >= target:
-            bundles.append([])
+            bundles.append((index, []))
             filled = 0
-        bundles[-1].append(item)
+        bundles[-1][1].append(item)
         filled += weight
     return bundles
 
@@ -150,15 +155,19 @@ def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.T
     """Do the items of a bundle, one after the other; what fails for a known reason comes back as data."""
     if setting := failpoint():
         failpoints.arm(setting)
-    for items in batch["items"].to_pylist():
-        for item in items:
+    for first, items in zip(batch["index"].to_pylist(), batch["items"].to_pylist(), strict=True):
+        for index, item in enumerate(items, first):
             result, error = None, None
             try:
                 result = work(stage, options, item)
             except EtlRayError as failure:
                 error = describe_error(failure)
             yield pa.table(
-                {"result": pa.array([result], pa.binary()), "error": pa.array([error], pa.list_(pa.string()))}
+                {
+                    "index": pa.array([index], pa.int64()),
+                    "result": pa.array([result], pa.binary()),
+                    "error": pa.array([error], pa.list_(pa.string())),
+                }
             )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from etl_ray import storage
 from etl_ray.errors import NotFoundError
@@ -18,6 +17,8 @@ from etl_ray.orchestrators.rebook_replay import StoredReplay
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.row_groups import missing
 from etl_ray.tables.book import BookColumns, book_table
+
+_COPY_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class RebuiltBook:
 
 def rebook(shard: RebookShard, options: RebookOptions) -> RebuiltBook:
     """Write the files of a shard; its `book_checkpoints` stay as they are."""
-    files = [_copied(path, options) for path in shard.copied]
+    files = [_copied(file, options) for file in shard.copied]
     with DatedFiles(
         "book",
         shard.product,
@@ -92,13 +93,11 @@ def _intervals(shard: RebookShard, options: RebookOptions, silent: dict[int, tup
     )
 
 
-def _copied(path: str, options: RebookOptions) -> BuiltFile:
-    source, target = storage.join(options.source, path), storage.join(options.output, path)
+def _copied(copied: BuiltFile, options: RebookOptions) -> BuiltFile:
+    source, target = storage.join(options.source, copied.path), storage.join(options.output, copied.path)
     try:
-        with storage.open_read(source) as file:
-            rows = pq.ParquetFile(file).metadata.num_rows
         with storage.open_read(source) as file, storage.open_write(target) as copy:
-            shutil.copyfileobj(file, copy, storage.REMOTE_READ_BYTES)
+            shutil.copyfileobj(file, copy, _COPY_BYTES)
     except NotFoundError:
         raise missing(source) from None
-    return BuiltFile("book_checkpoints", path, rows, storage.file_info(target).size)
+    return copied

@@ -57,7 +57,7 @@ def cut_book(plan: RebookPlan, options: CutOptions) -> CutBook:
         Span(
             level2=_within(level2, after, until),
             book=tuple(found),
-            checkpoints=shard.checkpoints,
+            checkpoints=tuple(file.path for file in shard.checkpoints),
             after=after,
             until=until,
         )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from etl_ray import storage
 from etl_ray.errors import ConfigError
 from etl_ray.orchestrators.books import product_scales
+from etl_ray.orchestrators.committed import committed_receipts
+from etl_ray.orchestrators.final_files import file_number
 from etl_ray.orchestrators.manifest import Ledger, Manifest
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.row_groups import NO_DATE, Place
@@ -27,7 +29,7 @@ class StoredShard:
 
     number: int
     book: tuple[str, ...]
-    checkpoints: tuple[str, ...]
+    checkpoints: tuple[BuiltFile, ...]
     bytes: int
 
 
@@ -96,7 +98,7 @@ class RebookShard:
     ofi_breaks: bool
     span: Span | None
     ahead: tuple[Span, ...]
-    copied: tuple[str, ...]
+    copied: tuple[BuiltFile, ...]
     clock: int | None
     silences: tuple[tuple[int, int], ...]
     bytes: int
@@ -126,7 +128,7 @@ def plan_rebooks(
     shards = _shards(by_table.get("book", ()), by_table.get("book_checkpoints", ()))
     level2 = _by_product(by_table.get("level2", ()))
     coverage = tuple(sorted(file.path for file in by_table.get("coverage", ())))
-    scales = product_scales(Ledger(storage.canonical(output)).receipts(manifest.number))
+    scales = product_scales(committed_receipts(Ledger(storage.canonical(output)), manifest))
     plans: list[RebookPlan] = []
     refused: list[str] = []
     for product, known in sorted(scales.items()):
@@ -171,19 +173,17 @@ def _check_options(options: dict[str, object], columns: BookColumns, output: str
 
 def _shards(books: Iterable[BuiltFile], checkpoints: Iterable[BuiltFile]) -> dict[str, list[StoredShard]]:
     """Return the shards of each product, which is named as in paths."""
-    found: dict[str, dict[int, tuple[list[BuiltFile], list[str]]]] = {}
+    found: dict[str, dict[int, tuple[list[BuiltFile], list[BuiltFile]]]] = {}
     for file in books:
-        found.setdefault(_key(file.path, "product_id"), {}).setdefault(_number(file.path), ([], []))[0].append(file)
+        found.setdefault(_key(file.path, "product_id"), {}).setdefault(file_number(file.path), ([], []))[0].append(file)
     for file in checkpoints:
-        found.setdefault(_key(file.path, "product_id"), {}).setdefault(_number(file.path), ([], []))[1].append(
-            file.path
-        )
+        found.setdefault(_key(file.path, "product_id"), {}).setdefault(file_number(file.path), ([], []))[1].append(file)
     return {
         product: [
             StoredShard(
                 number=number,
                 book=tuple(sorted(file.path for file in files)),
-                checkpoints=tuple(sorted(copied)),
+                checkpoints=tuple(sorted(copied, key=lambda file: file.path)),
                 bytes=sum(file.bytes for file in files),
             )
             for number, (files, copied) in sorted(parts.items())
@@ -211,7 +211,3 @@ def _in_order(paths: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 def _key(path: str, name: str) -> str:
     """Return the value of a partition key in a path, empty if there is none."""
     return dict(part.split("=", 1) for part in path.split("/")[1:-1]).get(name, "")
-
-
-def _number(path: str) -> int:
-    return int(path.rpartition("/part-")[2].removesuffix(".parquet"))

@@ -18,6 +18,22 @@ class ReceiptStore(Mapping[str, Receipt]):
         """Keep a receipt."""
         self._packed[receipt.unit] = pack(receipt)
 
+    def add_packed(self, unit: str, packed: bytes) -> None:
+        """Keep a receipt that is packed already."""
+        self._packed[unit] = packed
+
+    def all_packed(self) -> Mapping[str, bytes]:
+        """Return the receipts as they are kept, by unit."""
+        return self._packed
+
+    def packed(self, unit: str) -> bytes:
+        """Return a receipt as it is kept."""
+        return self._packed[unit]
+
+    def drop(self, unit: str) -> None:
+        """Forget a receipt, if there is one."""
+        self._packed.pop(unit, None)
+
     def __getitem__(self, unit: str) -> Receipt:
         return from_json(Receipt, self._packed[unit])
 

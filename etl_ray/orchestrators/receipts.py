@@ -108,7 +108,8 @@ class Receipt:
     """What became of one unit. `damage` says where and why reading ended early, if it did.
 
     `numbered` holds the numbers of its messages, `files` their rows; `first_reject` is an example of what was rejected.
-    `book` is what was staged for books, None where none are asked for.
+    `book` is what was staged for books, None where none are asked for. `ts_min` and `ts_max` are the least and the
+    greatest ts_server of its messages (ns, None: none has one).
     """
 
     unit: str
@@ -119,13 +120,28 @@ class Receipt:
     damage: str | None
     first_reject: FirstReject | None = None
     book: BookFiles | None = None
+    ts_min: int | None = None
+    ts_max: int | None = None
 
 
 @dataclass(frozen=True)
 class BuiltFile:
-    """A final file, by its path below the output; `bytes` is its size. No file is written for no rows."""
+    """A final file, by its path below the output; `bytes` is its size. No file is written for no rows.
+
+    `ts_min` and `ts_max` are the least and the greatest time of its rows (ns UTC), None where they have none.
+    """
 
     table: str
     path: str
     rows: int
     bytes: int
+    sha256: str
+    ts_min: int | None
+    ts_max: int | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """The final files that came of an item of work."""
+
+    files: tuple[BuiltFile, ...]

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 
 from etl_ray import storage
-from etl_ray.config import JobConfig, format_time
+from etl_ray.config import JobConfig
 from etl_ray.errors import ConfigError
-from etl_ray.orchestrators.manifest import Input, Manifest
+from etl_ray.orchestrators.manifest import Manifest
 from etl_ray.readers.segments import Segment
 
 
@@ -38,25 +38,15 @@ def check_segments(segments: Sequence[Segment], output_url: str) -> None:
         )
 
 
-def check_same_run(latest: Manifest, inputs: Sequence[Input], config: JobConfig, *, output: str) -> None:
-    """Raise ConfigError if OUTPUT was made in a way that this run cannot go on with."""
+def check_same_config(latest: Manifest, config: JobConfig, *, output: str) -> None:
+    """Raise ConfigError if OUTPUT was made with a config that this run cannot go on with."""
     before = json.loads(latest.semantic)
     now = json.loads(json.dumps(config.semantic()))
     found = differences(before, now)
-    if (latest.start_ns, latest.end_ns) != (config.start, config.end):
-        found.append(f"range: {_range(latest.start_ns, latest.end_ns)} there, {_range(config.start, config.end)} here")
     if found:
         raise ConfigError(
             f"OUTPUT {output} was made with another config: {'; '.join(found)}. "
             "Give another OUTPUT, or --overwrite to replace it"
-        )
-    here = {item.identity for item in inputs}
-    gone = [item.identity for item in latest.inputs if item.identity not in here]
-    if gone:
-        names = ", ".join(gone[:3]) + (" ..." if len(gone) > 3 else "")
-        raise ConfigError(
-            f"OUTPUT {output} holds rows of {len(gone):,} segments that INPUT does not have any more ({names}); "
-            "they would be lost. Give another OUTPUT, or --overwrite to replace it"
         )
 
 
@@ -76,8 +66,3 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "enabled"
     return "not enabled" if value is None else json.dumps(value)
-
-
-def _range(start_ns: int | None, end_ns: int | None) -> str:
-    start = "the beginning" if start_ns is None else format_time(start_ns)
-    return f"{start} to {'the end' if end_ns is None else format_time(end_ns)}"

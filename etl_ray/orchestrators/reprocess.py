@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +18,7 @@ from etl_ray.orchestrators.derive_stage import derive_all
 from etl_ray.orchestrators.engines import choose_engine
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
+from etl_ray.orchestrators.publishing import publish
 from etl_ray.orchestrators.rebook_stage import rebook_all
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.orchestrators.refusals import check_output, differences
@@ -91,11 +92,11 @@ def reprocess(
     ledger = Ledger(storage.canonical(dest_url))
     ledger.check_owner()
     storage.make_root(ledger.own)
-    with exclusive(ledger.own):
+    with exclusive(ledger.own) as hold:
         storage.delete_temporary(ledger.output)
         latest = ledger.latest()
         if latest is not None:
-            ledger.publish(latest, progress.note)
+            publish(ledger, latest, hold.check, progress.note)
         run = _Run(source, ledger, latest, config, progress, books=books)
         unchanged = latest is not None and latest.run_id == run.id and ledger.is_whole(latest)
         if latest is not None and not unchanged and not config.overwrite:
@@ -104,7 +105,7 @@ def reprocess(
                 f"DEST {storage.redact(dest_url)} was made otherwise: {found or 'by another version of etl-ray'}. "
                 "Give another DEST, or --overwrite to replace it"
             )
-        manifest = latest if latest is not None and unchanged else run.execute()
+        manifest = latest if latest is not None and unchanged else run.execute(hold.check)
         storage.delete_tree(storage.join(ledger.own, "runs"))
     rows: Counter[str] = Counter()
     for file in manifest.files:
@@ -171,11 +172,10 @@ class _Run:
         parts = json.dumps([__version__, self.semantic], sort_keys=True)
         self.id = hashlib.sha256(parts.encode()).hexdigest()[:16]
 
-    def execute(self) -> Manifest:
+    def execute(self, check: Callable[[], None]) -> Manifest:
         """Compute everything and commit it."""
         number = 1 if self._latest is None else self._latest.number + 1
-        in_place = self._latest is None and not self._ledger.table_files()
-        target = self._ledger.output if in_place else self._ledger.waiting_room(self.id, number)
+        target = self._ledger.waiting_room(self.id, number)
         read = [file for file in self._source.manifest.files if file.table in _READ and self._is_selected(file)]
         engine = choose_engine(self._config, sum(file.bytes for file in read))
         try:
@@ -187,9 +187,11 @@ class _Run:
         manifest = Manifest(
             number=number,
             run_id=self.id,
+            program=__version__,
             semantic=json.dumps(self.semantic, sort_keys=True),
             start_ns=source.manifest.start_ns,
             end_ns=source.manifest.end_ns,
+            sources=(storage.redact(source.ledger.output),),
             inputs=(
                 Input(
                     identity=f"manifest {source.manifest.number:06d}",
@@ -204,9 +206,9 @@ class _Run:
             damaged=(),
             findings=findings,
         )
-        self._ledger.keep_receipts(number, ())
+        check()
         self._ledger.commit(manifest)
-        self._ledger.publish(manifest, self._progress.note)
+        publish(self._ledger, manifest, check, self._progress.note)
         return manifest
 
     def _compute(

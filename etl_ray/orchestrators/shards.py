@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from etl_ray.orchestrators.messages import pack
+from etl_ray.orchestrators.results import NO_CUT, Cut
+
 
 @dataclass(frozen=True)
 class Source:
@@ -30,20 +33,51 @@ class Piece:
 
 @dataclass(frozen=True)
 class Shard:
-    """One final file: the rows of `pieces`, in this order, go to `path` below OUTPUT."""
+    """One final file: the rows of `pieces`, in this order, go to the `number`-th file of `directory` below OUTPUT."""
 
     table: str
-    path: str
+    directory: str
+    number: int
     partition_cols: tuple[str, ...]
     partition: tuple[str, ...]
     rows: int
     sources: tuple[Source, ...]
     pieces: tuple[Piece, ...]
 
+    @property
+    def begin(self) -> str:
+        """The first piece."""
+        return self._id(self.pieces[0])
+
+    @property
+    def end(self) -> str:
+        """The last piece."""
+        return self._id(self.pieces[-1])
+
+    def _id(self, piece: Piece) -> str:
+        return piece_id(self.sources[piece.source].path, piece.group)
+
+
+def piece_id(path: str, group: int) -> str:
+    """Return what tells a row group of a staged file from all others."""
+    return f"{path}#{group}"
+
 
 @dataclass(frozen=True)
 class PackedShard:
-    """A Shard, packed, and its rows."""
+    """A shard of some kind, packed, and its rows; `key`, `cut` and `number` as in `stages.Item`.
+
+    `is_limited`: the range limits what is made of it, not only what was staged.
+    """
 
     packed: bytes
     rows: int
+    key: str
+    cut: Cut = NO_CUT
+    number: int | None = None
+    is_limited: bool = False
+
+    @staticmethod
+    def of(record: object, rows: int, key: str, cut: Cut = NO_CUT, number: int | None = None) -> PackedShard:
+        """Pack a record."""
+        return PackedShard(pack(record), rows, key, cut, number)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from etl_ray.coverage import places
 from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.book_plans import Alive, BookUnit
 from etl_ray.orchestrators.candle_build import CandleShard
-from etl_ray.orchestrators.messages import pack
+from etl_ray.orchestrators.cuts import Cuts
 from etl_ray.orchestrators.numbered import Place, follow_messages
 from etl_ray.orchestrators.receipts import Receipt
-from etl_ray.orchestrators.shards import PackedShard, Piece, Shard, Source
+from etl_ray.orchestrators.results import Cut, key_of
+from etl_ray.orchestrators.shards import PackedShard, Piece, Shard, Source, piece_id
 from etl_ray.orchestrators.trade_shards import StagedTrades, cut_trades
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker
@@ -66,8 +67,9 @@ def stitch(
     staging: str,
     partition_cols: dict[str, tuple[str, ...]],
     rows_per_file: int,
+    cuts: Cuts,
 ) -> Stitched:
-    """Put units, given in arrival order with their receipts, together."""
+    """Put units, given in arrival order with their receipts, together; what was cut at `cuts` is cut there again."""
     tracker, timeline = ConnectionTracker(), Timeline()
     book_units: dict[str, list[BookUnit]] = {}
     segments: list[str] = []
@@ -117,25 +119,8 @@ def stitch(
         line_offset += receipt.counts.lines
         if receipt.counts.lines:
             end = places.place(place.segment, line_offset + 1)
-    shards: list[PackedShard] = []
-    candles: list[PackedShard] = []
-    for table, values in sorted(partitions):
-        found = partitions.pop((table, values))
-        if table == CANDLES.name:
-            number = 0 if "product_id" in partition_cols[table] else len(candles)
-            (shard,) = _cut(table, ("product_id",), values, found, sources, None)
-            candles.append(PackedShard(pack(CandleShard(number, shard)), shard.rows))
-            continue
-        # Instruments are the changes between rows, so what finds them has to see all rows.
-        limit = rows_per_file if table != "instruments" else None
-        for shard in _cut(table, partition_cols[table], values, found, sources, limit):
-            shards.append(PackedShard(pack(shard), shard.rows))
-    trades: list[PackedShard] = []
-    for product, found_trades in sorted(staged_trades.items()):
-        number = 0 if "product_id" in partition_cols[MARKET_TRADES.name] else len(trades)
-        limit = min(rows_per_file, _MAX_TRADES)
-        cut = cut_trades(product, found_trades, sources, rows_per_file=limit, number=number)
-        trades += [PackedShard(pack(item), item.rows) for item in cut]
+    shards, candles = _cut_all(partitions, sources, partition_cols, rows_per_file, cuts)
+    trades = _cut_trades(staged_trades, sources, partition_cols, rows_per_file, cuts)
     return Stitched(
         shards=tuple(shards),
         trades=tuple(trades),
@@ -148,6 +133,57 @@ def stitch(
     )
 
 
+def _cut_all(
+    partitions: dict[tuple[str, tuple[str, ...]], _Partition],
+    sources: Sequence[Source],
+    partition_cols: dict[str, tuple[str, ...]],
+    rows_per_file: int,
+    cuts: Cuts,
+) -> tuple[list[PackedShard], list[PackedShard]]:
+    """Cut all partitions, which are used up; return the shards, and those of candles apart."""
+    shards: list[PackedShard] = []
+    candles: list[PackedShard] = []
+    for table, values in sorted(partitions):
+        found = partitions.pop((table, values))
+        if table == CANDLES.name:
+            number = 0 if "product_id" in partition_cols[table] else len(candles)
+            (shard,) = _cut(table, ("product_id",), values, found, sources, None, Cuts())
+            candles.append(PackedShard.of(CandleShard(number, shard), shard.rows, key_of(shard)))
+        elif table == "instruments":
+            # They are the changes between rows, so what finds them has to see all rows.
+            (shard,) = _cut(table, partition_cols[table], values, found, sources, None, Cuts())
+            shards.append(replace(PackedShard.of(shard, shard.rows, key_of(shard)), is_limited=True))
+        else:
+            for shard in _cut(table, partition_cols[table], values, found, sources, rows_per_file, cuts):
+                key = key_of(replace(shard, number=0))
+                cut = Cut(begin=shard.begin, end=shard.end)
+                shards.append(PackedShard.of(shard, shard.rows, key, cut, shard.number))
+    return shards, candles
+
+
+def _cut_trades(
+    staged: dict[str, StagedTrades],
+    sources: Sequence[Source],
+    partition_cols: dict[str, tuple[str, ...]],
+    rows_per_file: int,
+    cuts: Cuts,
+) -> list[PackedShard]:
+    trades: list[PackedShard] = []
+    for product, found in sorted(staged.items()):
+        shards = cut_trades(
+            product,
+            found,
+            sources,
+            rows_per_file=min(rows_per_file, _MAX_TRADES),
+            number=0 if "product_id" in partition_cols[MARKET_TRADES.name] else len(trades),
+            bounds=cuts.trades.get(product, ()),
+        )
+        for shard in shards:
+            bounds = Cut(product, str(shard.first_id), str(shard.greatest_id + 1))
+            trades.append(PackedShard.of(shard, shard.rows, key_of(shard.as_key()), bounds, shard.number))
+    return trades
+
+
 def _cut(
     table: str,
     columns: tuple[str, ...],
@@ -155,20 +191,26 @@ def _cut(
     found: _Partition,
     sources: Sequence[Source],
     rows_per_file: int | None,
+    cuts: Cuts,
 ) -> Iterator[Shard]:
-    """Cut a partition where a file has its rows (None: nowhere): a function of the input alone, not of who works."""
+    """Cut a partition where it was cut before, and where a file has its rows (None: nowhere).
+
+    So it depends on the input and on what was there alone, not on who works.
+    """
     directory = partition_path(table, columns, values)
     begin = number = rows = 0
     for end, count in enumerate(found.rows, 1):
         rows += count
-        if end < len(found.rows) and (rows_per_file is None or rows < rows_per_file):
+        is_full = rows_per_file is not None and rows >= rows_per_file
+        if end < len(found.rows) and not is_full and not cuts.between(*_ids(found, sources, end - 1, end)):
             continue
         used = tuple(dict.fromkeys(found.sources[begin:end]))
         index = {source: position for position, source in enumerate(used)}
         pairs = zip(found.sources[begin:end], found.groups[begin:end], strict=True)
         yield Shard(
             table=table,
-            path=f"{directory}/part-{number:05d}.parquet",
+            directory=directory,
+            number=number,
             partition_cols=columns,
             partition=values,
             rows=rows,
@@ -176,3 +218,7 @@ def _cut(
             pieces=tuple(Piece(index[source], group) for source, group in pairs),
         )
         begin, number, rows = end, number + 1, 0
+
+
+def _ids(found: _Partition, sources: Sequence[Source], *pieces: int) -> tuple[str, ...]:
+    return tuple(piece_id(sources[found.sources[piece]].path, found.groups[piece]) for piece in pieces)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +22,8 @@ from etl_ray.venues.rows import NS_PER_DAY, Bools, Int64s
 Kind = Literal["candle", "ticker"]
 
 _NS_PER_HOUR = 3_600_000_000_000
+_ANY_DATE = ""
+_ROWS_BEHIND = 2
 _STATE = ("ts_server", "bid_price_0", "ask_price_0")
 _TICKER = ("ts_server", "best_bid", "best_ask")
 _NO_STATES = pa.table({"ts_server": pa.array([], TIME), "bid_price_0": [], "ask_price_0": []})
@@ -37,12 +38,20 @@ class WitnessOptions:
 
 @dataclass(frozen=True)
 class WitnessTask:
-    """The files of `book` of a product by date, each date's in order, its files of `ticker`, and their size."""
+    """The files of `book` of a product by date, each date's in order, its files of `ticker`, and their size.
+
+    Of books around the dates of tickers those are enough that have the last row before and the first two behind.
+    """
 
     product: str
     books: dict[str, tuple[str, ...]]
     tickers: tuple[str, ...]
     bytes: int
+
+    def located(self, where: Callable[[str], str]) -> WitnessTask:
+        """Return the task with other names for its files."""
+        books = {date: tuple(map(where, paths)) for date, paths in self.books.items()}
+        return replace(self, books=books, tickers=tuple(map(where, self.tickers)))
 
 
 @dataclass(frozen=True)
@@ -65,29 +74,52 @@ class Witnessed:
 
 
 def plan_witness(files: Iterable[BuiltFile], products: Iterable[str]) -> tuple[WitnessTask, ...]:
-    """Return a task for each of the products that has books and tickers, whose files are by product."""
-    books: dict[str, dict[str, list[str]]] = {}
-    tickers: dict[str, list[str]] = {}
-    sizes: Counter[str] = Counter()
+    """Return a task for each of the products that has books and tickers, and for each date of these.
+
+    Files of tickers are by product. Where they are not by date, one task holds all.
+    """
+    books: dict[str, dict[str, list[BuiltFile]]] = {}
+    tickers: dict[str, dict[str, list[BuiltFile]]] = {}
     for file in files:
-        if file.table not in ("book", "ticker") or not file.rows:
-            continue
-        keys = dict(part.split("=", 1) for part in file.path.split("/")[1:-1])
-        if file.table == "book":
-            books.setdefault(keys["product_id"], {}).setdefault(keys["date"], []).append(file.path)
-        else:
-            tickers.setdefault(keys["product_id"], []).append(file.path)
-        sizes[keys["product_id"]] += file.bytes
+        if file.table in ("book", "ticker") and file.rows:
+            keys = dict(part.split("=", 1) for part in file.path.split("/")[1:-1])
+            found = books if file.table == "book" else tickers
+            found.setdefault(keys["product_id"], {}).setdefault(keys.get("date", _ANY_DATE), []).append(file)
     return tuple(
-        WitnessTask(
-            product=product,
-            books={date: tuple(sorted(paths)) for date, paths in sorted(books[name].items())},
-            tickers=tuple(sorted(tickers[name])),
-            bytes=sizes[name],
-        )
+        _task(product, _near(books[name], date), sorted(said, key=lambda file: file.path))
         for product in sorted(products)
-        if (name := encode_value(product)) in books and name in tickers
+        if (name := encode_value(product)) in books
+        for date, said in sorted(tickers.get(name, {}).items())
     )
+
+
+def _task(product: str, books: dict[str, list[BuiltFile]], tickers: Sequence[BuiltFile]) -> WitnessTask:
+    return WitnessTask(
+        product=product,
+        books={date: tuple(file.path for file in files) for date, files in books.items()},
+        tickers=tuple(file.path for file in tickers),
+        bytes=sum(file.bytes for file in (*tickers, *(file for files in books.values() for file in files))),
+    )
+
+
+def _near(books: dict[str, list[BuiltFile]], date: str) -> dict[str, list[BuiltFile]]:
+    """Return the files of a date, the last one before it, and as many behind it as hold two rows."""
+    ordered = {day: sorted(files, key=lambda file: file.path) for day, files in sorted(books.items())}
+    if date == _ANY_DATE:
+        return ordered
+    near: dict[str, list[BuiltFile]] = {}
+    behind = 0
+    for day, files in ordered.items():
+        if day < date:
+            near = {day: files[-1:]}
+        elif day == date:
+            near[day] = files
+        else:
+            for file in files:
+                if behind < _ROWS_BEHIND:
+                    near.setdefault(day, []).append(file)
+                    behind += file.rows
+    return near
 
 
 def witness(task: WitnessTask, options: WitnessOptions) -> Witnessed:
@@ -181,7 +213,7 @@ class _Days:
         return rows.slice(len(rows) - 1)
 
     def _first(self, dates: Sequence[str]) -> Iterator[pa.Table]:
-        missing = 2
+        missing = _ROWS_BEHIND
         for path in (path for date in dates for path in self._paths[date]):
             for rows in _groups(self._output, path, _STATE):
                 yield rows.slice(0, missing)

@@ -15,14 +15,14 @@ from etl_ray.orchestrators.build import BuildOptions, build
 from etl_ray.orchestrators.candle_build import CandleBuildOptions, CandleShard, build_candles
 from etl_ray.orchestrators.candle_witness import CandleTask, candle_witness
 from etl_ray.orchestrators.compose import ComposeOptions, compose
-from etl_ray.orchestrators.derive import Derived, derive
+from etl_ray.orchestrators.derive import derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.rebook import RebookOptions, rebook
 from etl_ray.orchestrators.rebook_cut import CutOptions, cut_book
 from etl_ray.orchestrators.rebook_plans import RebookPlan, RebookShard
-from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.orchestrators.receipts import Built, Receipt
 from etl_ray.orchestrators.shards import Shard
 from etl_ray.orchestrators.trade_build import TradeBuildOptions, build_trades
 from etl_ray.orchestrators.trade_shards import TradeShard
@@ -47,9 +47,9 @@ Stage = Literal[
 def work(stage: Stage, options: bytes, item: bytes) -> bytes:
     """Do one item of a stage: what is raised by a defect says of which one.
 
-    normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to BuiltFile; replay: BookShard to
-    BuiltBook; trades: TradeShard to BuiltTrades; candles: CandleShard to BuiltCandles; witness: WitnessTask to
-    Witnessed; candle_witness: CandleTask to Witnessed; derive: DeriveTask to Derived; recut: RebookPlan to CutBook;
+    normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to Built; replay: BookShard to
+    BuiltBook; trades: TradeShard to BuiltTrades; candles: CandleShard to Built; witness: WitnessTask to
+    Witnessed; candle_witness: CandleTask to Witnessed; derive: DeriveTask to Built; recut: RebookPlan to CutBook;
     rebook: RebookShard to RebuiltBook.
     """
     if stage == "normalize":
@@ -70,11 +70,11 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
             return to_json(build_trades(trades, _trade_options(options)))
     if stage == "candles":
         candles = from_json(CandleShard, item)
-        with _named(candles.staged.path):
+        with _named(candles.staged.directory):
             return to_json(build_candles(candles, from_json(CandleBuildOptions, options)))
     if stage == "build":
         shard = from_json(Shard, item)
-        with _named(shard.path):
+        with _named(f"{shard.directory}, file {shard.number}"):
             return to_json(build(shard, _build_options(options)))
     return _work_on_files(stage, options, item)
 
@@ -99,7 +99,7 @@ def _work_on_files(stage: Stage, options: bytes, item: bytes) -> bytes:
             return to_json(rebook(again, from_json(RebookOptions, options)))
     derived = from_json(DeriveTask, item)
     with _named(f"{derived.product}, {derived.dates[0]}"):
-        return to_json(Derived(derive(derived, _derive_options(options))))
+        return to_json(Built(derive(derived, _derive_options(options))))
 
 
 @contextmanager

@@ -41,11 +41,13 @@ class Unit:
     """A whole segment, or the bytes [start, end) of a plain one.
 
     A line belongs to the range that holds its first byte; a byte order mark counts as part of the first line.
+    `content` tells units of one place apart: by what is there, and by what is made of it.
     """
 
     segment: Segment
     start: int = 0
     end: int | None = None
+    content: str = ""
 
     @property
     def stored_bytes(self) -> int:
@@ -60,7 +62,8 @@ class Unit:
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         safe = quote(identity, safe="").lstrip(".")[:_NAME_CHARS]
         place = "" if self.end is None else f"-{self.start:015d}-{self.end:015d}"
-        return f"{safe}-{digest}{place}"
+        content = f"-{self.content}" if self.content else ""
+        return f"{safe}-{digest}{place}{content}"
 
 
 def find_segments(*input_urls: str) -> tuple[Segment, ...]:

@@ -1,0 +1,290 @@
+"""The work of a run, stage by stage: from units that are to be read to the manifest of what came of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from etl_ray import storage
+from etl_ray.config import JobConfig
+from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
+from etl_ray.orchestrators.book_keys import BookKeys
+from etl_ray.orchestrators.book_plans import BookShard, ComposedBook
+from etl_ray.orchestrators.books import BookPlans, plan_books
+from etl_ray.orchestrators.build import BuildOptions
+from etl_ray.orchestrators.candle_build import CandleBuildOptions
+from etl_ray.orchestrators.compiled import compile_all
+from etl_ray.orchestrators.compose import ComposeOptions
+from etl_ray.orchestrators.coverage_rows import Covered, connection_rows, coverage_rows, write_rows
+from etl_ray.orchestrators.custom import ProcessorSpec, load_processors
+from etl_ray.orchestrators.cuts import Cuts, cuts_of
+from etl_ray.orchestrators.derive_plan import DeriveOptions
+from etl_ray.orchestrators.derive_stage import derive_all
+from etl_ray.orchestrators.engines import Engine
+from etl_ray.orchestrators.messages import pack, to_json
+from etl_ray.orchestrators.normalize import NormalizeOptions
+from etl_ray.orchestrators.receipt_store import Receipts, ReceiptStore
+from etl_ray.orchestrators.receipts import Built, BuiltFile, Counts
+from etl_ray.orchestrators.results import key_of
+from etl_ray.orchestrators.resume import finished_units
+from etl_ray.orchestrators.run_plan import RunPlan
+from etl_ray.orchestrators.selection import Selection
+from etl_ray.orchestrators.shards import PackedShard
+from etl_ray.orchestrators.stages import Item, Memory, Stages
+from etl_ray.orchestrators.stitch import Stitched, stitch
+from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
+from etl_ray.orchestrators.witness import Witnessed, witness_rows
+from etl_ray.orchestrators.witness_stage import hear_witnesses
+from etl_ray.orchestrators.work import read_receipt
+from etl_ray.orchestrators.wrong_input import InputCheck
+from etl_ray.progress import Progress
+from etl_ray.tables import CANDLES, MARKET_TRADES, TABLES
+from etl_ray.tables.book import book_rows_per_group
+from etl_ray.venues import VENUES
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run works: tables are below `output`, new files wait in `waiting`, pieces of units are in `staging`."""
+
+    output: str
+    waiting: str
+    staging: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run has done: its receipts by unit, the figures of all lines, its files, and what it has found."""
+
+    store: ReceiptStore
+    counts: Counts
+    messages: dict[str, int]
+    files: tuple[BuiltFile, ...]
+    stitched: Stitched
+    refused: tuple[str, ...]
+
+
+class Execution:
+    """Does the work of one run. `memory` holds the results of the run before, and gets those of this one."""
+
+    def __init__(
+        self, plan: RunPlan, config: JobConfig, places: Places, *, engine: Engine, memory: Memory, progress: Progress
+    ) -> None:
+        self.compiling_s = 0.0
+        self._plan, self._config, self._places = plan, config, places
+        self._engine, self._memory, self._progress = engine, memory, progress
+        self._stages = Stages(engine, progress, memory)
+        self._cuts: Cuts = cuts_of(memory.results)
+        self._venue = VENUES[config.venue]
+        self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
+        self._selection = Selection(self._channels(), config.products, *plan.range_ns)
+
+    def run(self, committed: Mapping[str, bytes]) -> Done:
+        """Do all stages; `committed` are the packed receipts of units that need not be read again."""
+        for specs in self._processors.values():
+            load_processors(specs)  # so that a wrong path is told before anything is read
+        store, counts = self._normalize(committed)
+        receipts = store.in_order([unit.name for unit in self._plan.units])
+        stitched = stitch(
+            self._plan.units,
+            receipts,
+            staging=self._places.staging,
+            partition_cols=self._partition_cols,
+            rows_per_file=self._config.staging.rows_per_file,
+            cuts=self._cuts,
+        )
+        built = self._build(stitched)
+        trades = self._trades(stitched)
+        candles = self._candles(stitched)
+        files = _files(built, trades, candles)
+        plans = plan_books(receipts, stitched, self._venue.channels.index("l2_data"), self._cuts)
+        books = self._replay(plans, receipts, stitched)
+        witnessed = hear_witnesses(
+            (*files, *_files(books)),
+            {book.product for book in books},
+            self._config,
+            options=self._derive_options,
+            stages=self._stages,
+            where=self._where,
+        )
+        files = (*files, *_files(books), *self._metadata(stitched, trades, books, witnessed))
+        files = (*files, *derive_all(files, self._derive_options, self._stages, self._where))
+        messages: Counter[str] = Counter()
+        for receipt in receipts:
+            messages.update(receipt.messages)
+        return Done(store, counts, dict(sorted(messages.items())), files, stitched, plans.refused)
+
+    def _channels(self) -> tuple[str, ...]:
+        enabled = self._config.enabled_channels()
+        return tuple(
+            channel
+            for shape in self._venue.shapes
+            for channel in shape.channels
+            if shape.table in enabled and (channel != "ticker_batch" or self._config.include_ticker_batch)
+        )
+
+    def _tables(self) -> tuple[str, ...]:
+        enabled = self._config.enabled_channels()
+        return (*enabled, "rejects", *(("instruments",) if "status" in enabled else ()))
+
+    @property
+    def _processors(self) -> dict[str, tuple[ProcessorSpec, ...]]:
+        return {
+            name: tuple(ProcessorSpec(item.path, item.options) for item in channel.processors)
+            for name, channel in self._config.channels.items()
+            if channel.processors
+        }
+
+    def _where(self, path: str) -> str:
+        """Return where a file of this run is, below OUTPUT, before it is published."""
+        if path in self._memory.there:
+            return path
+        if path in self._memory.moved:
+            return self._memory.moved[path]
+        return storage.join(self._places.waiting, path).removeprefix(self._places.output.rstrip("/") + "/")
+
+    def _normalize(self, committed: Mapping[str, bytes]) -> tuple[ReceiptStore, Counts]:
+        staging = self._config.staging
+        units = self._plan.units
+        options = NormalizeOptions(
+            venue=self._config.venue,
+            tables=self._tables(),
+            selection=self._selection,
+            numbers=self._config.numbers,
+            # Copies of a trade have to meet, and versions of a candle.
+            partition_cols=self._partition_cols | dict.fromkeys((MARKET_TRADES.name, CANDLES.name), ("product_id",)),
+            block_bytes=staging.block_bytes,
+            max_line_bytes=staging.max_line_bytes,
+            staging=self._places.staging,
+            books=self._config.has_books,
+        )
+        receipts = finished_units(units, self._places.staging, committed, self._progress.note)
+        counts = sum((receipt.counts for receipt in receipts.values()), Counts())
+        todo = [unit for unit in units if unit.name not in receipts]
+        self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
+        self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
+        self._progress.advance(
+            sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
+        )
+        check = InputCheck(units, self._venue.name)
+        check.follow(receipts)
+        items = [(to_json(unit), unit.stored_bytes) for unit in todo]
+        for index, result in self._engine.run("normalize", to_json(options), items):
+            receipt = read_receipt(result)
+            receipts.add(receipt)
+            counts += receipt.counts
+            check.follow(receipts)
+            self._progress.advance(todo[index].stored_bytes, 1)
+        self._progress.done()
+        check.check(receipts, counts)
+        counts.check("the run")
+        return receipts, counts
+
+    @property
+    def _build_options(self) -> BuildOptions:
+        return BuildOptions(
+            staging=self._places.staging,
+            output=self._places.waiting,
+            numbers=self._config.numbers,
+            rows_per_group=self._config.staging.rows_per_group,
+            selection=self._selection,
+            processors=self._processors,
+        )
+
+    def _build(self, stitched: Stitched) -> list[Built]:
+        return self._stages.run("build", self._build_options, [self._raw(shard) for shard in stitched.shards], Built)
+
+    def _raw(self, shard: PackedShard) -> Item:
+        # Instruments are limited to the range only when they are built.
+        key = key_of(shard.key, json.dumps(self._plan.range_ns)) if shard.is_limited else shard.key
+        return Item(shard.packed, shard.rows * 100, key, shard.cut, shard.number)
+
+    def _trades(self, stitched: Stitched) -> list[BuiltTrades]:
+        """Write each trade once."""
+        options = TradeBuildOptions(self._build_options, self._partition_cols[MARKET_TRADES.name])
+        return self._stages.run("trades", options, _items(stitched.trades), BuiltTrades)
+
+    def _candles(self, stitched: Stitched) -> list[Built]:
+        """Write the last version of each candle."""
+        options = CandleBuildOptions(self._build_options, self._partition_cols[CANDLES.name])
+        return self._stages.run("candles", options, _items(stitched.candles), Built)
+
+    @cached_property
+    def _derive_options(self) -> DeriveOptions:
+        return DeriveOptions(
+            input=self._places.output,
+            output=self._places.waiting,
+            numbers=self._config.numbers,
+            rows_per_group=self._config.staging.rows_per_group,
+            derived=self._config.derived,
+        )
+
+    def _replay(self, plans: BookPlans, receipts: Receipts, stitched: Stitched) -> list[BuiltBook]:
+        """Compose the start books of all shards, then replay these."""
+        if not plans.plans:
+            return []
+        level2, staging = self._config.level2, self._config.staging
+        compose_options = ComposeOptions(
+            staging=self._places.staging,
+            operations_per_shard=staging.rows_per_file,
+            interval_ns=level2.interval_ns,
+            trust_beat=level2.trust_beat,
+        )
+        composed = self._stages.run(
+            "compose",
+            compose_options,
+            [Item(pack(plan), len(plan.units) * 100_000) for plan in plans.plans],
+            ComposedBook,
+        )
+        shards = [shard for book in composed for shard in book.shards]
+        times = {receipt.unit: (receipt.ts_min, receipt.ts_max) for receipt in receipts}
+        keys = BookKeys(stitched.segments, stitched.ids, times, self._plan.range_ns)
+        start_ns, end_ns = self._plan.range_ns
+        options = BookBuildOptions(
+            staging=self._places.staging,
+            output=self._places.waiting,
+            numbers=self._config.numbers,
+            rows_per_group=book_rows_per_group(staging.rows_per_group, level2.columns),
+            columns=level2.columns,
+            interval_ns=level2.interval_ns,
+            skip_empty=level2.skip_empty,
+            trust_beat=level2.trust_beat,
+            start_ns=start_ns,
+            end_ns=end_ns,
+        )
+        built = self._stages.run("replay", options, [_book(shard, keys) for shard in shards], BuiltBook, shown="books")
+        numbers = {identity: number for number, identity in enumerate(stitched.segments)}
+        return [book.at(numbers) for book in built]
+
+    def _metadata(
+        self,
+        stitched: Stitched,
+        trades: list[BuiltTrades],
+        books: list[BuiltBook],
+        witnessed: tuple[Witnessed, ...],
+    ) -> tuple[BuiltFile, ...]:
+        """Write what the recording holds, and return the files."""
+        covered = Covered(self._selection.channels, self._config.products, self._config.level2.trust_beat)
+        coverage = coverage_rows(stitched, self._venue, covered, books, missing_ids(trades))
+        return (
+            *write_rows("coverage", coverage, self._places.waiting),
+            *write_rows("connections", connection_rows(stitched, self._venue), self._places.waiting),
+            *write_rows("witness", witness_rows(witnessed), self._places.waiting),
+        )
+
+
+def _files(*results: Iterable[Built | BuiltTrades | BuiltBook]) -> tuple[BuiltFile, ...]:
+    """Return the files of results that have rows, by path, each once: one may hold the rows of several."""
+    found = {file.path: file for some in results for result in some for file in result.files if file.rows}
+    return tuple(found[path] for path in sorted(found))
+
+
+def _items(shards: Iterable[PackedShard]) -> list[Item]:
+    return [Item(shard.packed, shard.rows * 100, shard.key, shard.cut, shard.number) for shard in shards]
+
+
+def _book(shard: BookShard, keys: BookKeys) -> Item:
+    return Item(pack(shard), shard.operations * 100, keys.key(shard), shard.cut, shard.number)
