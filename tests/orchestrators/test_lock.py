@@ -1,4 +1,4 @@
-"""One run at a time on a local OUTPUT."""
+"""One run at a time on a local OUTPUT; buckets: test_lease.py."""
 
 from __future__ import annotations
 
@@ -63,6 +63,34 @@ def test_a_file_system_without_locks_says_so(tmp_path: Path, monkeypatch: pytest
     assert str(raised.value) == f"cannot lock {tmp_path}/lock: No locks available"
 
 
-def test_buckets_have_no_lock() -> None:
-    with exclusive("memory://bucket/out/_etl_ray"), exclusive("memory://bucket/out/_etl_ray"):
-        pass
+def test_a_lock_whose_file_is_gone_is_lost(tmp_path: Path) -> None:
+    with exclusive(str(tmp_path)) as hold:
+        hold.check()
+        (tmp_path / "lock").unlink()
+        with pytest.raises(LockedError) as deleted:
+            hold.check()
+        (tmp_path / "lock").touch()
+        with pytest.raises(LockedError) as replaced:
+            hold.check()
+    assert str(deleted.value) == f"this run no longer holds {tmp_path.parent}: {tmp_path}/lock was deleted. It stops"
+    assert str(replaced.value) == f"this run no longer holds {tmp_path.parent}: {tmp_path}/lock was replaced. It stops"
+
+
+def test_a_lock_is_broken_and_its_holder_finds_out(tmp_path: Path) -> None:
+    notes: list[str] = []
+    with exclusive(str(tmp_path)) as first, exclusive(str(tmp_path), break_lock=True, note=notes.append) as second:
+        second.check()
+        with pytest.raises(LockedError, match="was replaced"):
+            first.check()
+        with pytest.raises(LockedError), exclusive(str(tmp_path)):
+            pass
+    assert notes == [f"taking {tmp_path.parent} from a run that holds it"]
+
+
+def test_a_lock_that_nobody_holds_need_not_be_broken(tmp_path: Path) -> None:
+    notes: list[str] = []
+    (tmp_path / "lock").touch()
+    before = (tmp_path / "lock").stat().st_ino
+    with exclusive(str(tmp_path), break_lock=True, note=notes.append) as hold:
+        hold.check()
+    assert ((tmp_path / "lock").stat().st_ino, notes) == (before, [])
