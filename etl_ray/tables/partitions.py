@@ -32,3 +32,8 @@ def partition_path(table: str, columns: tuple[str, ...], values: tuple[str, ...]
         for column, value in zip(columns, values, strict=True)
     )
     return "/".join((table, *parts))
+
+
+def partition_keys(path: str) -> dict[str, str]:
+    """Return the Hive keys of a file's path with their values, encoded as they stand there."""
+    return dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
