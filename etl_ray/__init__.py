@@ -13,10 +13,12 @@ from etl_ray.version import __version__
 if TYPE_CHECKING:
     from etl_ray.config import ChannelConfig, JobConfig, load_config
     from etl_ray.dataset import map_processor, read_dataset
-    from etl_ray.job import ETLJob, reprocess
+    from etl_ray.job import ETLJob, compact, reprocess
     from etl_ray.orchestrators.book_at import BookAt, book_at
     from etl_ray.orchestrators.pipeline import ETLPipeline
     from etl_ray.orchestrators.segment_pipeline import SegmentPipeline
+    from etl_ray.orchestrators.status import OutputStatus, status
+    from etl_ray.orchestrators.verify import OutputCheck, verify
     from etl_ray.processors.bars import BarsProcessor
     from etl_ray.processors.base import BaseProcessor
     from etl_ray.processors.chain import ProcessorChain
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from etl_ray.readers.base import BaseReader
     from etl_ray.readers.ndjson import NDJSONReader
     from etl_ray.readers.parquet import ParquetReader
-    from etl_ray.summary import ReprocessSummary, RunSummary
+    from etl_ray.summary import CompactSummary, ReprocessSummary, RunSummary
     from etl_ray.tables import TABLES
     from etl_ray.writers.base import BaseWriter
     from etl_ray.writers.parquet import ParquetWriter
@@ -39,11 +41,14 @@ _WHERE = {
     "BookAt": "etl_ray.orchestrators.book_at",
     "CandlesProcessor": "etl_ray.processors.channels",
     "ChannelConfig": "etl_ray.config",
+    "CompactSummary": "etl_ray.summary",
     "ETLJob": "etl_ray.job",
     "ETLPipeline": "etl_ray.orchestrators.pipeline",
     "JobConfig": "etl_ray.config",
     "Level2Processor": "etl_ray.processors.level2",
     "NDJSONReader": "etl_ray.readers.ndjson",
+    "OutputCheck": "etl_ray.orchestrators.verify",
+    "OutputStatus": "etl_ray.orchestrators.status",
     "ParquetReader": "etl_ray.readers.parquet",
     "ParquetWriter": "etl_ray.writers.parquet",
     "ProcessorChain": "etl_ray.processors.chain",
@@ -55,10 +60,13 @@ _WHERE = {
     "TickerProcessor": "etl_ray.processors.channels",
     "TradesProcessor": "etl_ray.processors.channels",
     "book_at": "etl_ray.orchestrators.book_at",
+    "compact": "etl_ray.job",
     "load_config": "etl_ray.config",
     "map_processor": "etl_ray.dataset",
     "read_dataset": "etl_ray.dataset",
     "reprocess": "etl_ray.job",
+    "status": "etl_ray.orchestrators.status",
+    "verify": "etl_ray.orchestrators.verify",
 }
 
 __all__ = [
@@ -70,11 +78,14 @@ __all__ = [
     "BookAt",
     "CandlesProcessor",
     "ChannelConfig",
+    "CompactSummary",
     "ETLJob",
     "ETLPipeline",
     "JobConfig",
     "Level2Processor",
     "NDJSONReader",
+    "OutputCheck",
+    "OutputStatus",
     "ParquetReader",
     "ParquetWriter",
     "ProcessorChain",
@@ -86,10 +97,13 @@ __all__ = [
     "TradesProcessor",
     "__version__",
     "book_at",
+    "compact",
     "load_config",
     "map_processor",
     "read_dataset",
     "reprocess",
+    "status",
+    "verify",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etl_ray.config import JobConfig
 from etl_ray.progress import Progress, SilentProgress
-from etl_ray.summary import ReprocessSummary, RunSummary
+from etl_ray.summary import CompactSummary, ReprocessSummary, RunSummary
 
 
 class ETLJob:
@@ -59,4 +59,25 @@ def reprocess(
         config if config is not None else JobConfig(),
         progress if progress is not None else SilentProgress(),
         books=books,
+    )
+
+
+def compact(
+    output_dir: str,
+    *,
+    target_mb: float = 256,
+    config: JobConfig | None = None,
+    progress: Progress | None = None,
+) -> CompactSummary:
+    """Merge small files of a job's `output_dir` that are of closed dates into files of up to about `target_mb`.
+
+    Rows and their order stay. Of `config` engine, address and resources count. ConfigError if nothing is committed.
+    """
+    from etl_ray.orchestrators.compact import compact as merge
+
+    return merge(
+        str(output_dir),
+        config if config is not None else JobConfig(),
+        progress if progress is not None else SilentProgress(),
+        target_mb=target_mb,
     )

@@ -80,3 +80,27 @@ class ReprocessSummary:
     def as_dict(self) -> dict[str, object]:
         """Return all fields by name, ready for JSON."""
         return {**vars(self), "rows": dict(self.rows), "findings": list(self.findings)}
+
+
+@dataclass(frozen=True)
+class CompactSummary:
+    """Figures of files merged: `merged` files have become `written` ones, with `rows`, in manifest `number`.
+
+    `files` are those of OUTPUT now. `unchanged`: there was nothing to merge, so nothing was committed.
+    """
+
+    merged: int
+    written: int
+    rows: int
+    bytes_before: int
+    bytes_after: int
+    files: int
+    seconds: float
+    output: str
+    run_id: str
+    number: int
+    unchanged: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all fields by name, ready for JSON."""
+        return dict(vars(self))

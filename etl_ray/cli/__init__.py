@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from etl_ray.cli.entry import main, main_reprocess, main_run
+from etl_ray.cli.entry import main, main_compact, main_reprocess, main_run
 
-__all__ = ["main", "main_reprocess", "main_run"]
+__all__ = ["main", "main_compact", "main_reprocess", "main_run"]

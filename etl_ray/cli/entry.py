@@ -12,11 +12,14 @@ from typer.main import get_command
 
 from etl_ray import __version__
 from etl_ray.cli.book_at import book_at
+from etl_ray.cli.compact import compact
 from etl_ray.cli.demo import demo
 from etl_ray.cli.reprocess import reprocess
 from etl_ray.cli.run import config, run
 from etl_ray.cli.sample import SampleCommand, sample
 from etl_ray.cli.schema import schema
+from etl_ray.cli.status import status
+from etl_ray.cli.verify import verify
 from etl_ray.config.environment import failpoint
 from etl_ray.errors import EtlRayError
 from etl_ray.storage import failpoints
@@ -24,7 +27,7 @@ from etl_ray.storage import failpoints
 _INTERRUPTED = 130
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-for _command in (run, reprocess, book_at, demo, sample, schema, config):
+for _command in (run, reprocess, status, verify, compact, book_at, demo, sample, schema, config):
     _app.command(cls=SampleCommand if _command is sample else None)(_command)
 
 _run_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,6 +35,9 @@ _run_app.command()(run)
 
 _reprocess_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _reprocess_app.command()(reprocess)
+
+_compact_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+_compact_app.command()(compact)
 
 
 def _print_version(wanted: bool) -> None:
@@ -65,6 +71,11 @@ def main_run(program: str) -> NoReturn:
 def main_reprocess(program: str) -> NoReturn:
     """Run the command `reprocess` alone, under the name `program`, and exit."""
     sys.exit(_exit_code(_reprocess_app, sys.argv[1:], program=program))
+
+
+def main_compact(program: str) -> NoReturn:
+    """Run the command `compact` alone, under the name `program`, and exit."""
+    sys.exit(_exit_code(_compact_app, sys.argv[1:], program=program))
 
 
 def _exit_code(app: typer.Typer, arguments: Sequence[str], *, program: str) -> int:

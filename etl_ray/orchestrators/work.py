@@ -14,6 +14,8 @@ from etl_ray.orchestrators.book_plans import BookPlan, BookShard
 from etl_ray.orchestrators.build import BuildOptions, build
 from etl_ray.orchestrators.candle_build import CandleBuildOptions, CandleShard, build_candles
 from etl_ray.orchestrators.candle_witness import CandleTask, candle_witness
+from etl_ray.orchestrators.compact_merge import MergeOptions, merge
+from etl_ray.orchestrators.compact_plan import Merge
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.derive import derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
@@ -41,6 +43,7 @@ Stage = Literal[
     "derive",
     "recut",
     "rebook",
+    "compact",
 ]
 
 
@@ -50,7 +53,7 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
     normalize: Unit to Receipt; compose: BookPlan to ComposedBook; build: Shard to Built; replay: BookShard to
     BuiltBook; trades: TradeShard to BuiltTrades; candles: CandleShard to Built; witness: WitnessTask to
     Witnessed; candle_witness: CandleTask to Witnessed; derive: DeriveTask to Built; recut: RebookPlan to CutBook;
-    rebook: RebookShard to RebuiltBook.
+    rebook: RebookShard to RebuiltBook; compact: Merge to Built.
     """
     if stage == "normalize":
         unit = from_json(Unit, item)
@@ -97,6 +100,10 @@ def _work_on_files(stage: Stage, options: bytes, item: bytes) -> bytes:
         again = from_json(RebookShard, item)
         with _named(f"the stored book of {again.product}, shard {again.number}"):
             return to_json(rebook(again, from_json(RebookOptions, options)))
+    if stage == "compact":
+        files = from_json(Merge, item)
+        with _named(f"{files.directory}, file {files.number}"):
+            return to_json(merge(files, from_json(MergeOptions, options)))
     derived = from_json(DeriveTask, item)
     with _named(f"{derived.product}, {derived.dates[0]}"):
         return to_json(Built(derive(derived, _derive_options(options))))
