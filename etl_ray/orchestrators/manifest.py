@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import orjson
+
 from etl_ray import storage
 from etl_ray.errors import ConfigError, LockedError
 from etl_ray.orchestrators.messages import from_json, to_json
@@ -113,7 +115,7 @@ class Ledger:
         """Return a committed manifest; ConfigError if another version of etl-ray has written it otherwise."""
         url = self._url(number)
         text = storage.read_bytes(url)
-        if f'"ledger_version":{LEDGER_VERSION}'.encode() not in text:
+        if _is_of_another_version(text):
             raise ConfigError(
                 f"{storage.redact(url)} is of another version of etl-ray: expected a ledger of version "
                 f"{LEDGER_VERSION}; run into another OUTPUT"
@@ -153,6 +155,17 @@ class Ledger:
                 continue
             found.update({info.url: info.size for info in listed if info.url.endswith(".parquet")})
         return found
+
+
+def _is_of_another_version(text: bytes) -> bool:
+    """Say whether text is JSON of the shape of a manifest, but none of this version."""
+    if text.endswith(b'"ledger_version":%d}' % LEDGER_VERSION):
+        return False  # as we write it: a large one is not read twice
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and found.get("ledger_version") != LEDGER_VERSION
 
 
 def distinct(files: Iterable[BuiltFile]) -> tuple[BuiltFile, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_ray.orchestrators.committed import committed_receipts
+from etl_ray.orchestrators.manifest import Ledger
 from etl_ray.tables.lineage import ARRIVAL_ORDER
 
 OWN = "_etl_ray"
-_EXPECTED = re.compile(
-    rf"[a-z0-9_]+/([a-z_]+=[^/]+/)*part-[0-9]{{5}}\.parquet|{OWN}/(manifests/[0-9]{{6}}\.json|receipts/[0-9]{{6}}\.jsonl)"
-)
+_FINAL = re.compile(r"[a-z0-9_]+/([a-z_]+=[^/]+/)*part-[0-9]{5}-(?P<content>[0-9a-f]{12})\.parquet")
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, object]]:
@@ -40,8 +41,73 @@ def table_files_of(output: Path) -> dict[str, bytes]:
 
 
 def strays_of(output: Path) -> list[str]:
-    """Return what a committed OUTPUT should not hold: anything but tables' files, the lock, manifests and receipts."""
-    return [name for name in files_of(output) if not _EXPECTED.fullmatch(name)]
+    """Return what a committed OUTPUT should not hold: what its newest manifest does not lead to, or what is not that.
+
+    It leads to files of tables, named by their content; to manifests, receipts, results; and to the pieces of units.
+    """
+    ledger = Ledger(str(output))
+    latest = ledger.latest()
+    if latest is None:
+        return list(files_of(output))
+    known = {f"{OWN}/manifests/{number:06d}.json" for number in ledger.numbers()}
+    beside = (*latest.receipts, *((latest.results,) if latest.results else ()))
+    known |= {f"{OWN}/{path}" for path in beside}
+    known |= {f"{OWN}/staged/{path}" for path in pieces_of(output)}
+    digests = {file.path: file.sha256 for file in latest.files}
+    return [
+        name
+        for name, data in files_of(output).items()
+        if name not in known and not _is_final(name, data, digests.get(name))
+    ]
+
+
+def _is_final(name: str, data: bytes, digest: str | None) -> bool:
+    """Say whether a file is the one of the manifest that has its name, and is named by its content."""
+    match = _FINAL.fullmatch(name)
+    found = hashlib.sha256(data).hexdigest()
+    return match is not None and found == digest and match["content"] == found[:12]
+
+
+def pieces_of(output: Path) -> set[str]:
+    """Return what is kept of the units that OUTPUT was made of, below the place of their pieces."""
+    ledger = Ledger(str(output))
+    manifest = ledger.latest()
+    assert manifest is not None
+    return {
+        f"{manifest.staged}/{path}"
+        for receipt in committed_receipts(ledger, manifest)
+        for path in (
+            *(file.path for file in receipt.files),
+            receipt.numbered.path,
+            receipt.numbered.marks,
+            *(receipt.book.sizes if receipt.book else ()),
+        )
+    }
+
+
+def part_of(directory: Path, number: int = 0) -> Path:
+    """Return the `number`-th file of a directory of a table, whatever its content."""
+    (found,) = directory.glob(f"part-{number:05d}-*.parquet")
+    return found
+
+
+def rows_by_partition(output: Path) -> dict[str, pa.Table]:
+    """Return the rows of each partition in the order of its files, but for the checkpoints of books.
+
+    There is a checkpoint for each file of books, so these depend on the runs that have made OUTPUT.
+    """
+    return {name: rows for name, rows in partitions_of(output).items() if name.split("/")[0] != "book_checkpoints"}
+
+
+def assert_same_rows(found: Path, expected: Path) -> None:
+    """Compare the rows of all partitions, in their order."""
+    rows, wanted = rows_by_partition(found), rows_by_partition(expected)
+    assert rows.keys() == wanted.keys()
+    for name in wanted:
+        assert rows[name].num_rows == wanted[name].num_rows, name
+        differing = [column for column in wanted[name].column_names if rows[name][column] != wanted[name][column]]
+        assert differing == [], name
+        assert rows[name].equals(wanted[name], check_metadata=True), name
 
 
 def partitions_of(output: Path) -> dict[str, pa.Table]:

@@ -9,24 +9,40 @@ import fsspec
 import pytest
 
 from etl_ray import storage
-from etl_ray.errors import LockedError, StorageError
-from etl_ray.orchestrators.manifest import Ledger, Manifest
+from etl_ray.errors import ConfigError, LockedError, StorageError
+from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from tests.orchestrators.jobs import FEW, run
-from tests.orchestrators.outputs import OWN, table_files_of
+from tests.orchestrators.outputs import OWN, assert_same_rows, strays_of
 
 MANIFEST = Manifest(
     number=1,
     run_id="0123456789abcdef",
+    program="0.0",
     semantic="{}",
     start_ns=None,
     end_ns=1_764_201_600_000_000_000,
-    inputs=(),
-    files=(BuiltFile("level2", "level2/product_id=%C3%A9/date=2025-11-26/part-00000.parquet", 3, 1234),),
+    sources=("s3://bucket/recording",),
+    inputs=(Input("a.ndjson", "s3://bucket/recording/a.ndjson.gz", 99, "etag", 5, None, ("a-1", "a-2"), False),),
+    files=(
+        BuiltFile(
+            table="level2",
+            path="level2/product_id=%C3%A9/date=2025-11-26/part-00000-0123456789ab.parquet",
+            rows=3,
+            bytes=1234,
+            sha256="0123456789abcdef",
+            ts_min=-1,
+            ts_max=None,
+        ),
+    ),
     counts=Counts(lines=5, accepted=3, rejects=2),
     messages={"l2_data": 3},
     damaged=("a.gz: damaged after 0 unpacked bytes: it is cut",),
     findings=("2 lines were rejected",),
+    moved={"level2/part-00001-0123456789ab.parquet": "level2/part-00000-0123456789ab.parquet"},
+    receipts=("receipts/000001.parquet",),
+    results="results/000001.parquet",
+    staged="000001",
 )
 
 
@@ -65,7 +81,11 @@ def test_a_commit_whose_answer_was_lost_may_be_repeated(output: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "Invalid JSON"), ('{"number": 1}', "Field required at run_id"), ("[1]", "expected a Manifest as JSON")],
+    [
+        ("", "Invalid JSON"),
+        ('{"number":1,"ledger_version":2}', "Field required at run_id"),
+        ("[1]", "expected a Manifest as JSON"),
+    ],
 )
 def test_a_damaged_manifest_is_named(text: str, said: str, output: str) -> None:
     storage.write_bytes(storage.join(output, OWN, "manifests", "000007.json"), text.encode())
@@ -73,6 +93,15 @@ def test_a_damaged_manifest_is_named(text: str, said: str, output: str) -> None:
         Ledger(output).latest()
     assert "/000007.json: expected a Manifest as JSON, found: " in str(raised.value)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ['{"number": 1}', '{"number":1,"ledger_version":1}', '{"ledger_version":20}'])
+def test_a_manifest_of_another_version_is_refused(text: str, output: str) -> None:
+    storage.write_bytes(storage.join(output, OWN, "manifests", "000007.json"), text.encode())
+    with pytest.raises(
+        ConfigError, match=r"/000007\.json is of another version of etl-ray: expected .* version 2; run"
+    ):
+        Ledger(output).latest()
 
 
 def test_the_whole_job_in_a_bucket(recording: Path, tmp_path: Path) -> None:
@@ -85,13 +114,7 @@ def test_the_whole_job_in_a_bucket(recording: Path, tmp_path: Path) -> None:
     run(recording, tmp_path / "local", **FEW)
     bucket = fsspec.filesystem("memory")
     root = f"/{tmp_path.name}/tables/"
-    found = {name.removeprefix(root): bucket.cat_file(name) for name in bucket.find(root)}
-    assert {name: data for name, data in found.items() if not name.startswith(OWN)} == table_files_of(
-        tmp_path / "local"
-    )
-    assert sorted(name for name in found if name.startswith(OWN)) == [
-        f"{OWN}/manifests/000001.json",
-        f"{OWN}/manifests/000002.json",
-        f"{OWN}/receipts/000001.jsonl",
-        f"{OWN}/receipts/000002.jsonl",
-    ]
+    bucket.get(root, str(tmp_path / "bucket"), recursive=True)
+    assert_same_rows(tmp_path / "bucket", tmp_path / "local")
+    strays = strays_of(tmp_path / "bucket")
+    assert [name for name in strays if not name.startswith(f"{OWN}/lease/")] == []

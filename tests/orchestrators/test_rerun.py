@@ -9,7 +9,7 @@ import pytest
 
 from etl_ray.orchestrators import normalize
 from tests.orchestrators.jobs import FEW, run
-from tests.orchestrators.outputs import OWN, files_of, strays_of, table_files_of
+from tests.orchestrators.outputs import OWN, assert_same_rows, files_of, part_of, strays_of, table_files_of
 
 SECOND = "segment_20251126T23_00002.ndjson"
 
@@ -19,13 +19,13 @@ def times_of(output: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path.relative_to(output)): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in output.rglob("*")
-        if OWN not in path.relative_to(output).parts[:1] or path.suffix in (".json", ".jsonl")
+        if OWN not in path.relative_to(output).parts or (path.is_file() and path.name != "lock")
     }
 
 
 def assert_as_fresh(recording: Path, output: Path, fresh: Path, **overrides: object) -> None:
     run(recording, fresh, **overrides)
-    assert table_files_of(output) == table_files_of(fresh)
+    assert_same_rows(output, fresh)
     assert strays_of(output) == []
 
 
@@ -77,7 +77,7 @@ def test_a_damaged_file_is_restored(damage: object, recording: Path, output_dir:
     assert callable(damage)
     run(recording, output_dir, **FEW)
     before = table_files_of(output_dir)
-    damage(output_dir / "level2/product_id=ETH-USD/date=2025-11-26/part-00000.parquet")
+    damage(part_of(output_dir / "level2/product_id=ETH-USD/date=2025-11-26"))
     assert not run(recording, output_dir, **FEW).unchanged
     assert table_files_of(output_dir) == before
     assert strays_of(output_dir) == []
@@ -94,21 +94,24 @@ def test_all_tables_deleted_are_restored(recording: Path, output_dir: Path) -> N
     assert table_files_of(output_dir) == before
 
 
-def test_deleted_receipts_are_restored(recording: Path, output_dir: Path) -> None:
+@pytest.mark.parametrize("name", ["receipts", "results"])
+def test_what_the_manifest_refers_to_is_restored(name: str, recording: Path, output_dir: Path) -> None:
     run(recording, output_dir, **FEW)
     before = files_of(output_dir)
-    receipts = output_dir / OWN / "receipts"
-    (receipts / "000001.jsonl").unlink()
+    kept = output_dir / OWN / name
+    (kept / "000001.parquet").unlink()
     assert not run(recording, output_dir, **FEW).unchanged
-    assert (receipts / "000002.jsonl").read_bytes() == before[f"{OWN}/receipts/000001.jsonl"]
+    assert (kept / "000002.parquet").read_bytes() == before[f"{OWN}/{name}/000001.parquet"]
+    assert table_files_of(output_dir) == {path: data for path, data in before.items() if not path.startswith(OWN)}
+    assert strays_of(output_dir) == []
     assert run(recording, output_dir, **FEW).unchanged
 
 
 def test_a_file_that_no_manifest_knows_is_removed(recording: Path, output_dir: Path) -> None:
     run(recording, output_dir, **FEW)
     before = files_of(output_dir)
-    part = output_dir / "level2/product_id=ETH-USD/date=2025-11-26/part-00000.parquet"
-    part.with_name("part-00001.parquet").write_bytes(part.read_bytes())
+    part = part_of(output_dir / "level2/product_id=ETH-USD/date=2025-11-26")
+    part.with_name(part.name.replace("00000", "00001")).write_bytes(part.read_bytes())
     assert run(recording, output_dir, **FEW).unchanged
     assert files_of(output_dir) == before
 
