@@ -7,7 +7,7 @@ rows of several results of a stage, since `etl-ray compact` merges files: then a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -102,10 +102,10 @@ class Results:
     def usable(
         self, stage: str, kind: type[Kept], wanted: Collection[str], there: Mapping[str, int]
     ) -> dict[str, Kept]:
-        """Return the results of a stage that can be used again, by key, of those that are wanted.
+        """Return the results of a stage that can be used again, by key, of those that are wanted, given in order.
 
         `there` are files by path with their sizes. A result is usable if all its files are there, and all results whose
-        rows these hold are usable.
+        rows these hold are usable, without rows of others between them.
         """
         found = {
             key: from_json(kind, self._found[stage, key].result, "a kept result")
@@ -114,15 +114,14 @@ class Results:
         }
         files = {key: result.files if isinstance(result, HasFiles) else () for key, result in found.items()}
         holders = self._holders(stage, kind)
+        scattered = _scattered(holders, list(wanted), files)
         usable = set(found)
         while True:
+            whole = {path for path, keys in holders.items() if keys <= usable and path not in scattered}
             lost = {
                 key
                 for key in usable
-                if any(
-                    there.get(file.path) != file.bytes or not holders.get(file.path, frozenset((key,))) <= usable
-                    for file in files[key]
-                )
+                if any(there.get(file.path) != file.bytes or file.path not in whole for file in files[key])
             }
             if not lost:
                 return {key: found[key] for key in found if key in usable}
@@ -137,6 +136,28 @@ class Results:
                 for file in result.files if isinstance(result, HasFiles) else ():
                     found.setdefault(file.path, set()).add(item.key)
         return {path: frozenset(keys) for path, keys in found.items()}
+
+
+def _scattered(
+    holders: Mapping[str, frozenset[str]], order: Sequence[str], files: Mapping[str, tuple[BuiltFile, ...]]
+) -> set[str]:
+    """Return the paths of files with rows of results between which others of their directory come by now.
+
+    `files` are those of the results that are known.
+    """
+    places = {key: place for place, key in enumerate(order)}
+    found = set()
+    for path, keys in holders.items():
+        if len(keys) < 2 or not keys <= places.keys():
+            continue
+        directory = path.rpartition("/")[0]
+        between = order[min(places[key] for key in keys) : max(places[key] for key in keys)]
+        for key in between:
+            if key not in keys and (
+                key not in files or any(file.path.rpartition("/")[0] == directory for file in files[key])
+            ):
+                found.add(path)
+    return found
 
 
 def renumbered(file: BuiltFile, number: int) -> BuiltFile:
