@@ -346,6 +346,12 @@ class TestThread:
                 thread.join()
         assert get(1) == released
 
+    def test_it_ends_with_the_lock(self) -> None:
+        with exclusive(OWN, pace=Pace(renew_s=1_000_000)):
+            (thread,) = [thread for thread in threading.enumerate() if thread.name == "lease"]
+        thread.join(60)
+        assert not thread.is_alive()
+
     def test_it_goes_on_after_failures(self, monkeypatch: pytest.MonkeyPatch) -> None:
         failures = []
         write_bytes = storage.write_bytes

@@ -373,6 +373,9 @@ def test_a_local_file_is_opened_anew_unless_it_is_another(tmp_path: Path) -> Non
         assert file.read(2) == b"co"
         file._inner = Stale(url)  # type: ignore[attr-defined]
         assert file.read(2) == b"nt"
+        assert file.read() == b"ent"
+        file._inner = Stale(url)  # type: ignore[attr-defined]
+        assert file.read(2) == b""
         file._inner = Stale(url)  # type: ignore[attr-defined]
         storage.write_bytes(url, b"another")
         with pytest.raises(StorageError) as raised:
