@@ -111,7 +111,7 @@ class _Run:
         """Say whether the newest state is what this run would make, with every file in its place."""
         return (
             latest.run_id == self._plan.run_id
-            and all(item.version for item in latest.inputs)
+            and all(item.version or not item.is_present for item in latest.inputs)
             and self._ledger.is_whole(latest)
         )
 
