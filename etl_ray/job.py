@@ -71,7 +71,8 @@ def compact(
 ) -> CompactSummary:
     """Merge small files of a job's `output_dir` that are of closed dates into files of up to about `target_mb`.
 
-    Rows and their order stay. Of `config` engine, address and resources count. ConfigError if nothing is committed.
+    Rows and their order stay. Of `config` engine, address, resources and break_lock count. ConfigError if nothing is
+    committed.
     """
     from etl_ray.orchestrators.compact import compact as merge
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from etl_ray.cli.options import AddressOption, ConfigOption, EngineOption
+from etl_ray.cli.options import AddressOption, BreakLockOption, ConfigOption, EngineOption
 from etl_ray.cli.report import results_console
 from etl_ray.config import JobConfig, load_config
 from etl_ray.progress import choose_progress
@@ -17,7 +17,7 @@ from etl_ray.summary import CompactSummary
 _BYTES_PER_MB = 1_000_000
 
 
-def compact(
+def compact(  # noqa: PLR0913 - one parameter per option
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of etl-ray run.")],
     *,
     target_mb: Annotated[
@@ -26,6 +26,7 @@ def compact(
     config: ConfigOption = None,
     engine: EngineOption = None,
     address: AddressOption = None,
+    break_lock: BreakLockOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object on the last line.")
@@ -33,7 +34,7 @@ def compact(
 ) -> int:
     """Merge small files of closed dates of OUTPUT; each row is compared before anything is committed.
 
-    A date is closed if OUTPUT has a later one. Of the config engine, address and resources count.
+    A date is closed if OUTPUT has a later one. Of the config engine, address, resources and break_lock count.
 
     Exit codes: 0 committed, or nothing to merge; 1 not committed; 2 usage, or OUTPUT is none of etl-ray; 4 OUTPUT is
     locked by another run.
@@ -41,7 +42,8 @@ def compact(
     from etl_ray.orchestrators.compact import compact as merge
 
     base = JobConfig() if config is None else load_config(config)
-    given = {key: value for key, value in {"engine": engine, "address": address}.items() if value is not None}
+    options = {"engine": engine, "address": address, "break_lock": break_lock}
+    given = {key: value for key, value in options.items() if value is not None}
     progress = choose_progress(quiet, sys.stderr)
     try:
         summary = merge(output, base.merge(given), progress, target_mb=target_mb)

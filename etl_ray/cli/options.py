@@ -13,6 +13,7 @@ from etl_ray.errors import ConfigError
 from etl_ray.tables import Numbers
 
 Engine = Literal["auto", "local", "ray"]
+After = Literal["keep", "archive", "delete"]
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="YAML config; the options below override it.")
@@ -59,6 +60,22 @@ StrictOption = Annotated[
 OverwriteOption = Annotated[
     bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace what OUTPUT holds of another config.")
 ]
+BreakLockOption = Annotated[
+    bool | None,
+    typer.Option("--break-lock/--no-break-lock", help="Take the lock of a run that is gone, or that must not go on."),
+]
+AfterOption = Annotated[
+    After | None,
+    typer.Option("--after", help="What becomes of segments that are committed and settled, the newest left out."),
+]
+ArchiveToOption = Annotated[
+    str | None,
+    typer.Option("--archive-to", metavar="DEST", help="Where --after archive puts them: a directory or URL."),
+]
+SettleOption = Annotated[
+    str | None,
+    typer.Option("--settle", metavar="LENGTH", help="How long nobody must have written to a segment, such as 10m."),
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,10 @@ class RunOptions:
     features: str | None
     strict: bool | None
     overwrite: bool | None
+    break_lock: bool | None
+    after: After | None
+    archive_to: str | None
+    settle: str | None
 
     def job_config(self) -> JobConfig:
         """Return the config file, or the defaults, with these options laid over it."""
@@ -99,11 +120,17 @@ class RunOptions:
                 "numbers": self.numbers,
                 "strict": self.strict,
                 "overwrite": self.overwrite,
+                "break_lock": self.break_lock,
+                "after": self.after,
+                "archive_to": self.archive_to,
+                "settle": self.settle,
             }.items()
             if value is not None
         }
         if self.engine == "local" and self.address is None:
             overrides["address"] = None  # the file's address belongs to the file's engine
+        if self.after in ("keep", "delete") and self.archive_to is None:
+            overrides["archive_to"] = None
         if self.products is not None:
             overrides["products"] = split_names(self.products, "--products")
         derived = derived_overrides(self.bars, self.trades_with_book, self.features)

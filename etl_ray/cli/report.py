@@ -80,7 +80,8 @@ def _figures(summary: RunSummary) -> Table:
     if summary.rejects:
         grid.add_row("Rejected", f"{summary.rejects:,} lines; the table rejects says where each is and why")
     damaged = f", {len(summary.damaged):,} damaged" if summary.damaged else ""
-    grid.add_row("Segments", f"{summary.segments:,}{damaged}")
+    removed = f", {summary.removed:,} removed from INPUT" if summary.removed else ""
+    grid.add_row("Segments", f"{summary.segments:,}{damaged}{removed}")
     if not summary.unchanged:
         mb = summary.bytes / _BYTES_PER_MB
         rate = f", {mb / summary.seconds:,.1f} MB/s" if summary.seconds > 0 else ""

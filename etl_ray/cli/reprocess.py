@@ -12,6 +12,7 @@ import typer
 from etl_ray.cli.options import (
     AddressOption,
     BarsOption,
+    BreakLockOption,
     ConfigOption,
     EngineOption,
     FeaturesOption,
@@ -47,6 +48,7 @@ def reprocess(  # noqa: PLR0913 - one parameter per option
     engine: EngineOption = None,
     address: AddressOption = None,
     overwrite: OverwriteOption = None,
+    break_lock: BreakLockOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary table.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object on the last line.")
@@ -62,11 +64,8 @@ def reprocess(  # noqa: PLR0913 - one parameter per option
 
     base = JobConfig() if config is None else load_config(config)
     level2 = {key: value for key, value in {"depth": depth, "emit": emit}.items() if value is not None}
-    overrides: dict[str, object] = {
-        key: value
-        for key, value in {"engine": engine, "address": address, "overwrite": overwrite}.items()
-        if value is not None
-    }
+    given = {"engine": engine, "address": address, "overwrite": overwrite, "break_lock": break_lock}
+    overrides: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     if products is not None:
         overrides["products"] = split_names(products, "--products")
     if level2:

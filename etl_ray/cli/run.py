@@ -10,8 +10,11 @@ import typer
 
 from etl_ray.cli.options import (
     AddressOption,
+    AfterOption,
+    ArchiveToOption,
     BarsOption,
     BooksOption,
+    BreakLockOption,
     ChannelsOption,
     ConfigOption,
     EndOption,
@@ -21,6 +24,7 @@ from etl_ray.cli.options import (
     OverwriteOption,
     ProductsOption,
     RunOptions,
+    SettleOption,
     StartOption,
     StrictOption,
     TradesWithBookOption,
@@ -49,6 +53,10 @@ def run(  # noqa: PLR0913 - one parameter per option
     features: FeaturesOption = None,
     strict: StrictOption = None,
     overwrite: OverwriteOption = None,
+    break_lock: BreakLockOption = None,
+    after: AfterOption = None,
+    archive_to: ArchiveToOption = None,
+    settle: SettleOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary table.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object on the last line.")
@@ -77,6 +85,10 @@ def run(  # noqa: PLR0913 - one parameter per option
         features=features,
         strict=strict,
         overwrite=overwrite,
+        break_lock=break_lock,
+        after=after,
+        archive_to=archive_to,
+        settle=settle,
     )
     effective = options.job_config()
     summary = run_job(source, target, config=effective, quiet=quiet)
@@ -104,6 +116,10 @@ def config(  # noqa: PLR0913 - one parameter per option
     features: FeaturesOption = None,
     strict: StrictOption = None,
     overwrite: OverwriteOption = None,
+    break_lock: BreakLockOption = None,
+    after: AfterOption = None,
+    archive_to: ArchiveToOption = None,
+    settle: SettleOption = None,
 ) -> None:
     """Print the config that a run with the same options would use, as YAML."""
     options = RunOptions(
@@ -121,6 +137,10 @@ def config(  # noqa: PLR0913 - one parameter per option
         features=features,
         strict=strict,
         overwrite=overwrite,
+        break_lock=break_lock,
+        after=after,
+        archive_to=archive_to,
+        settle=settle,
     )
     typer.echo(options.job_config().to_yaml(), nl=False)
 

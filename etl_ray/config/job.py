@@ -7,13 +7,13 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from etl_ray.config.books import OPTIONS, Level2Options, NoOptions, TickerOptions
+from etl_ray.config.books import OPTIONS, Level2Options, NoOptions, TickerOptions, interval_ns
 from etl_ray.config.derived import DerivedConfig
 from etl_ray.config.sections import (
     ChannelConfig,
@@ -68,6 +68,7 @@ class JobConfig(Section):
 
     `channels` holds all channels, in table order, with their effective partition columns and options. `products` are
     resolved to what the venue delivers; empty means all. `start` and `end` are ns UTC, half-open; None means open.
+    `after` says what becomes of segments that are committed and older than `settle`.
     """
 
     venue: Literal["coinbase"] = "coinbase"
@@ -80,6 +81,10 @@ class JobConfig(Section):
     address: Text | None = None
     strict: bool = False
     overwrite: bool = False
+    break_lock: bool = False
+    after: Literal["keep", "archive", "delete"] = "keep"
+    archive_to: Annotated[Text | None, Field(validate_default=True)] = None
+    settle: Text = "10m"
     derived: DerivedConfig = DerivedConfig()
     staging: StagingConfig = StagingConfig()
     resources: ResourcesConfig = ResourcesConfig()
@@ -141,6 +146,28 @@ class JobConfig(Section):
         if address is not None and info.data.get("engine") == "local":
             raise expected("nothing, because engine local uses no cluster", address)
         return address
+
+    @field_validator("archive_to")
+    @classmethod
+    def _archive_has_a_place(cls, archive_to: str | None, info: ValidationInfo) -> str | None:
+        after = info.data.get("after")
+        if after == "archive" and archive_to is None:
+            raise expected("a directory or URL, because after is archive", archive_to)
+        if after in ("keep", "delete") and archive_to is not None:
+            raise expected(f"nothing, because after is {after}", archive_to)
+        return archive_to
+
+    @field_validator("settle")
+    @classmethod
+    def _know_settle(cls, settle: str) -> str:
+        if interval_ns(settle) <= 0:
+            raise expected("a length such as 30s, 10m, 2h", settle)
+        return settle
+
+    @property
+    def settle_ns(self) -> int:
+        """How long nobody must have written to a segment before it is removed."""
+        return interval_ns(self.settle)
 
     @property
     def include_ticker_batch(self) -> bool:

@@ -31,7 +31,7 @@ _BYTES_PER_MB = 1_000_000
 def compact(output_url: str, config: JobConfig, progress: Progress, *, target_mb: float) -> CompactSummary:
     """Merge files of closed dates that follow each other, up to about `target_mb` each; return what was done.
 
-    Of the config engine, address and resources count. ConfigError if nothing is committed in OUTPUT.
+    Of the config engine, address, resources and break_lock count. ConfigError if nothing is committed in OUTPUT.
     """
     started_s = time.monotonic()
     if target_mb <= 0:
@@ -41,7 +41,7 @@ def compact(output_url: str, config: JobConfig, progress: Progress, *, target_mb
     if not ledger.numbers():
         raise ConfigError(f"{name} holds no committed run; expected the OUTPUT of `etl-ray run`")
     storage.make_root(ledger.own)
-    with exclusive(ledger.own, note=progress.note) as hold:
+    with exclusive(ledger.own, break_lock=config.break_lock, note=progress.note) as hold:
         storage.delete_temporary(ledger.output)
         before = ledger.latest()
         if before is None:

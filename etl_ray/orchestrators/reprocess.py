@@ -92,7 +92,7 @@ def reprocess(
     ledger = Ledger(storage.canonical(dest_url))
     ledger.check_owner()
     storage.make_root(ledger.own)
-    with exclusive(ledger.own) as hold:
+    with exclusive(ledger.own, break_lock=config.break_lock, note=progress.note) as hold:
         storage.delete_temporary(ledger.output)
         latest = ledger.latest()
         if latest is not None:

@@ -65,7 +65,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
     check_segments(segments, ledger.output)
     ledger.check_owner()
     storage.make_root(ledger.own)
-    with exclusive(ledger.own) as hold:
+    with exclusive(ledger.own, break_lock=config.break_lock, note=progress.note) as hold:
         storage.delete_temporary(ledger.output)
         latest = ledger.latest()
         if latest is not None:

@@ -40,9 +40,9 @@ def test_help(arguments: list[str], etl_ray: Execute) -> None:
 def test_help_of_run_names_every_option(etl_ray: Execute) -> None:
     out = etl_ray("run", "--help").out
     assert sorted(set(re.findall(r"--[a-z-]+", out))) == [
-        "--address", "--bars", "--books", "--channels", "--config", "--end", "--engine", "--features", "--help",
-        "--join-books", "--json", "--no-books", "--no-overwrite", "--no-strict", "--numbers", "--overwrite",
-        "--products", "--quiet", "--start", "--strict",
+        "--address", "--after", "--archive-to", "--bars", "--books", "--break-lock", "--channels", "--config", "--end",
+        "--engine", "--features", "--help", "--join-books", "--json", "--no-books", "--no-break-lock", "--no-overwrite",
+        "--no-strict", "--numbers", "--overwrite", "--products", "--quiet", "--settle", "--start", "--strict",
     ]  # fmt: skip
 
 

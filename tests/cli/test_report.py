@@ -44,6 +44,12 @@ def test_summary(jobs: FakeJobs, etl_ray: Execute) -> None:
     ]
 
 
+def test_summary_tells_how_many_segments_were_removed(jobs: FakeJobs, etl_ray: Execute) -> None:
+    jobs.summary = replace(SUMMARY, unchanged=True, removed=1_234)
+    assert "Segments  4, 1,234 removed from INPUT" in printed(etl_ray("run", "IN", "OUT"))
+    assert json.loads(etl_ray("run", "IN", "OUT", "--json", "--quiet").out)["removed"] == 1_234
+
+
 def test_summary_shows_the_folders_of_this_config(jobs: FakeJobs, etl_ray: Execute) -> None:
     Path("run.yaml").write_text("channels: {level2: {partition_cols: [date]}, heartbeats: {partition_cols: []}}")
     out = etl_ray("run", "IN", "OUT", "--config", "run.yaml").out
@@ -138,6 +144,7 @@ def test_json_is_the_last_line(jobs: FakeJobs, etl_ray: Execute) -> None:
         "output": "OUT",
         "run_id": "20261123T081500-1a2b3c4d",
         "unchanged": False,
+        "removed": 0,
     }
 
 

@@ -70,7 +70,11 @@ def with_books(config: JobConfig, books: bool) -> JobConfig:
         (["--numbers", "float64"], JobConfig(numbers="float64")),
         (["--strict"], JobConfig(strict=True)),
         (["--overwrite"], JobConfig(overwrite=True)),
-        (["--no-strict", "--no-overwrite"], JobConfig()),
+        (["--no-strict", "--no-overwrite", "--no-break-lock"], JobConfig()),
+        (["--break-lock"], JobConfig(break_lock=True)),
+        (["--after", "keep"], JobConfig()),
+        (["--after", "delete", "--settle", "90s"], JobConfig(after="delete", settle="90s")),
+        (["--after", "archive", "--archive-to", "s3://b/a"], JobConfig(after="archive", archive_to="s3://b/a")),
         (["--quiet"], JobConfig()),
         (["--json"], JobConfig()),
     ],
@@ -127,6 +131,18 @@ def test_options_override_the_file(jobs: FakeJobs, etl_ray: Execute) -> None:
     ]
 
 
+def test_an_archive_of_the_file_belongs_to_its_after(jobs: FakeJobs, etl_ray: Execute) -> None:
+    Path("run.yaml").write_text("after: archive\narchive_to: there\n")
+    for options in ([], ["--archive-to", "here"], ["--after", "delete"], ["--after", "keep"]):
+        assert etl_ray("run", "IN", "OUT", "--config", "run.yaml", *options).code == 0
+    assert [(config.after, config.archive_to) for config in jobs.configs] == [
+        ("archive", "there"),
+        ("archive", "here"),
+        ("delete", None),
+        ("keep", None),
+    ]
+
+
 def test_books_of_the_file_are_overridden(jobs: FakeJobs, etl_ray: Execute) -> None:
     Path("run.yaml").write_text("channels: {level2: {processor_options: {reconstruct_lob: false, depth: 3}}}\n")
     for options in ([], ["--books"], ["--no-books"]):
@@ -178,6 +194,18 @@ CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, sub
         (
             ["run", "IN", "OUT", "--config", "missing.yaml"],
             "missing.yaml: expected a YAML file, found: No such file or directory",
+        ),
+        (
+            ["run", "IN", "OUT", "--after", "archive"],
+            "archive_to: expected a directory or URL, because after is archive, found nothing",
+        ),
+        (
+            ["run", "IN", "OUT", "--archive-to", "there"],
+            "archive_to: expected nothing, because after is keep, found 'there'",
+        ),
+        (
+            ["run", "IN", "OUT", "--settle", "soon"],
+            "settle: expected a length such as 30s, 10m, 2h, found 'soon'",
         ),
         (["schema", "levl2"], f"unknown table 'levl2'; did you mean 'level2'? known: {', '.join(TABLES)}"),
         (["schema", "xyz"], f"unknown table 'xyz'; known: {', '.join(TABLES)}"),

@@ -41,7 +41,8 @@ def test_defaults() -> None:
     assert config.products == ()
     assert (config.start, config.end) == (None, None)
     assert (config.numbers, config.engine, config.address) == ("float64", "auto", None)
-    assert (config.strict, config.overwrite) == (False, False)
+    assert (config.strict, config.overwrite, config.break_lock) == (False, False, False)
+    assert (config.after, config.archive_to, config.settle_ns) == ("keep", None, 600_000_000_000)
     assert config.staging == StagingConfig(
         unit_mb=128.0, block_mb=32.0, rows_per_file=4_000_000, rows_per_group=262_144, max_line_mb=16.0, url=None
     )
@@ -96,6 +97,7 @@ def test_a_file_changes_only_what_it_names(load: Callable[[str], JobConfig]) -> 
         "start: 2025-11-26\n"
         "end: 2025-11-26T12:00:00.000000001Z\n"
         "numbers: decimal\nengine: ray\naddress: ray://head:10001\nstrict: true\noverwrite: yes\n"
+        "break_lock: true\nafter: archive\narchive_to: gs://b/a\nsettle: 90s\n"
         "staging: {unit_mb: 8, rows_per_file: 10, rows_per_group: 5, max_line_mb: 0.5, url: 'gs://b/s'}\n"
         "resources: {cpus_per_task: 0.5, memory_mb_per_task: 2048, max_tasks: 3}\n"
     )
@@ -108,7 +110,8 @@ def test_a_file_changes_only_what_it_names(load: Callable[[str], JobConfig]) -> 
     assert config.products == ("ETH-USD", "BTC-USD")
     assert (config.start, config.end) == (NOON_NS - 12 * 3600 * 10**9, NOON_NS + 1)
     assert (config.numbers, config.engine, config.address) == ("decimal", "ray", "ray://head:10001")
-    assert (config.strict, config.overwrite) == (True, True)
+    assert (config.strict, config.overwrite, config.break_lock) == (True, True, True)
+    assert (config.after, config.archive_to, config.settle_ns) == ("archive", "gs://b/a", 90_000_000_000)
     assert config.staging == StagingConfig(
         unit_mb=8.0, block_mb=8.0, rows_per_file=10, rows_per_group=5, max_line_mb=0.5, url="gs://b/s"
     )

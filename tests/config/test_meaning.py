@@ -73,6 +73,9 @@ SAME = [
     {"address": "auto"},
     {"strict": True},
     {"overwrite": True},
+    {"break_lock": True},
+    {"after": "archive", "archive_to": "gs://bucket/archive"},
+    {"after": "delete", "settle": "1ms"},
     {"start": NOON_NS},
     {"end": NOON_NS},
     {"staging": {"url": "gs://bucket/staging"}},
@@ -181,6 +184,7 @@ def job_configs(draw: st.DrawFn) -> JobConfig:
     text = st.text(min_size=1, max_size=10)
     size = st.floats(1e-6, 1e6)
     unit_mb = draw(size)
+    after = draw(st.sampled_from(["keep", "archive", "delete"]))
     return JobConfig(
         channels=channels,
         products=tuple(draw(st.lists(text, max_size=3))),
@@ -191,6 +195,10 @@ def job_configs(draw: st.DrawFn) -> JobConfig:
         address=None if engine == "local" else draw(st.none() | text),
         strict=draw(st.booleans()),
         overwrite=draw(st.booleans()),
+        break_lock=draw(st.booleans()),
+        after=after,
+        archive_to=draw(text) if after == "archive" else None,
+        settle=f"{draw(st.integers(1, 10**9))}{draw(st.sampled_from(['ms', 's', 'm', 'h']))}",
         staging=StagingConfig(
             unit_mb=unit_mb,
             block_mb=draw(st.floats(unit_mb / 10, unit_mb)),

@@ -18,7 +18,10 @@ from etl_ray.config import (
 )
 from etl_ray.errors import ConfigError
 
-KEYS = "venue, channels, products, start, end, numbers, engine, address, strict, overwrite, derived, staging, resources"
+KEYS = (
+    "venue, channels, products, start, end, numbers, engine, address, strict, overwrite, "
+    "break_lock, after, archive_to, settle, derived, staging, resources"
+)
 STAGING_KEYS = "unit_mb, block_mb, rows_per_file, rows_per_group, max_line_mb, url"
 CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, subscriptions, errors"
 TIMES = "a date (2025-11-26), a time with its zone (2025-11-26T14:00:00.123456789Z) or ns since 1970, from 2010 to 2100"
@@ -109,6 +112,26 @@ REFUSED = {
         "1: channels: expected at least one enabled channel, found none",
     ),
     "number for a bool": ("strict: 1\n", "1: strict: expected true or false, found 1"),
+    "archive to nowhere": (
+        "after: archive\n",
+        " archive_to: expected a directory or URL, because after is archive, found nothing",
+    ),
+    "an archive that nothing goes to": (
+        "archive_to: there\n",
+        "1: archive_to: expected nothing, because after is keep, found 'there'",
+    ),
+    "an archive of what is deleted": (
+        "after: delete\narchive_to: there\n",
+        "2: archive_to: expected nothing, because after is delete, found 'there'",
+    ),
+    "segments that never settle": (
+        "settle: 0s\n",
+        "1: settle: expected a length such as 30s, 10m, 2h, found '0s'",
+    ),
+    "another end of segments": (
+        "after: burn\n",
+        "1: after: expected 'keep', 'archive' or 'delete', found 'burn'",
+    ),
     "text for a bool": ("overwrite: 'yes'\n", "1: overwrite: expected true or false, found 'yes'"),
     "text for a number": ("staging: {unit_mb: '8'}\n", "1: staging.unit_mb: expected a number, found '8'"),
     "zero size": ("staging: {unit_mb: 0}\n", "1: staging.unit_mb: expected a number above 0, found 0"),
