@@ -11,23 +11,23 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
-from etl_ray.orchestrators import run as run_module
+from etl_ray.orchestrators import run_plan
 from etl_ray.readers.segments import Unit
 from tests.orchestrators.jobs import FEW, run
-from tests.orchestrators.outputs import rows_of, strays_of
+from tests.orchestrators.outputs import assert_same_rows, rows_of, strays_of
 from tests.reference import reference
 
 
 def after_planning(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Let `change` happen once the units are planned."""
-    plan = run_module.plan_units
+    plan = run_plan.plan_units
 
     def plan_and_change(*arguments: object) -> tuple[Unit, ...]:
         units = plan(*arguments)  # type: ignore[arg-type]
         change()
         return units
 
-    monkeypatch.setattr(run_module, "plan_units", plan_and_change)
+    monkeypatch.setattr(run_plan, "plan_units", plan_and_change)
 
 
 def assert_rows_of_the_others(recording: Path, output: Path, *, without: str) -> None:
@@ -45,7 +45,7 @@ def assert_rows_of_the_others(recording: Path, output: Path, *, without: str) ->
 
 
 def test_a_segment_that_vanishes_after_planning(
-    recording: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+    recording: Path, sample_dir: Path, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "segment_20251126T23_00002.ndjson"
     after_planning(monkeypatch, (recording / name).unlink)
@@ -59,10 +59,19 @@ def test_a_segment_that_vanishes_after_planning(
     assert_rows_of_the_others(recording, output_dir, without=name)
     assert name not in {row["segment"] for row in rows_of(output_dir, "level2")}
     assert strays_of(output_dir) == []
+    # It stays away: nothing is left to do. It comes back: it is read.
+    monkeypatch.undo()
+    run(recording, output_dir, **FEW)
+    again = run(recording, output_dir, **FEW)
+    assert (again.unchanged, again.damaged, again.exit_code(strict=False)) == (True, summary.damaged, 3)
+    (recording / name).write_bytes((sample_dir / name).read_bytes())
+    assert run(recording, output_dir, **FEW).damaged == ()
+    run(recording, tmp_path / "fresh", **FEW)
+    assert_same_rows(output_dir, tmp_path / "fresh")
 
 
 def test_a_segment_that_is_cut_after_planning_keeps_its_first_lines(
-    recording: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+    recording: Path, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = recording / "segment_20251126T23_00002.ndjson"
     whole = path.read_bytes()
@@ -80,6 +89,9 @@ def test_a_segment_that_is_cut_after_planning_keeps_its_first_lines(
     monkeypatch.undo()
     path.write_bytes(whole)
     assert run(recording, output_dir, **FEW).damaged == ()
+    run(recording, tmp_path / "fresh", **FEW)
+    assert_same_rows(output_dir, tmp_path / "fresh")
+    assert strays_of(output_dir) == []
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd.compress)], ids=["gz", "zst"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_ray.orchestrators import build, normalize
+from etl_ray.orchestrators import final_files, normalize
 from tests.orchestrators.jobs import FEW, run
 from tests.orchestrators.outputs import OWN, strays_of
 
@@ -15,7 +15,7 @@ from tests.orchestrators.outputs import OWN, strays_of
     ("module", "function", "named"),
     [
         (normalize, "sort_messages", "{recording}/segment_20251126T23_00001.ndjson, bytes 0 to 50,000"),
-        (build, "writer_options", "level2/product_id=BTC-USD/date=2025-11-26/part-00000.parquet"),
+        (final_files, "writer_options", "level2/product_id=BTC-USD/date=2025-11-26, file 0"),
     ],
     ids=["normalize", "build"],
 )

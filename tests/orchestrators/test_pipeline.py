@@ -50,8 +50,8 @@ def test_segments_to_parquet_gives_the_rows_of_the_job(sample_dir: Path, trades:
     rows = rows_of(tmp_path / "ticker")
     assert rows == rows_of(tickers) != []
     assert report.rows == len(rows)
-    assert sorted(Path(file).relative_to(tmp_path / "ticker") for file in report.files) == sorted(
-        path.relative_to(tickers) for path in tickers.rglob("*.parquet")
+    assert sorted(Path(file).parent.relative_to(tmp_path / "ticker") for file in report.files) == sorted(
+        path.parent.relative_to(tickers) for path in tickers.rglob("*.parquet")
     )
 
 

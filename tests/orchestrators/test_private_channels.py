@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,19 +74,27 @@ def planted(input_dir: Path) -> Path:
 
 
 def words_of(path: Path) -> Iterator[str]:
-    """Yield all that a file holds: its bytes and every value in Parquet, those of dictionaries that no row has too."""
+    """Yield all that a file holds: its bytes and every value in tables, those of dictionaries that no row has too."""
     data = path.read_bytes()
     yield data.decode("latin-1")
-    if data[-4:] != b"PAR1":
-        return
-    with pq.ParquetFile(path) as file:
-        for column in file.read().columns:
-            for chunk in column.chunks:
-                if pa.types.is_dictionary(chunk.type):
-                    yield str(chunk.dictionary.to_pylist())
-                yield str(
-                    chunk.cast(pa.int64()).to_pylist() if pa.types.is_timestamp(chunk.type) else chunk.to_pylist()
-                )
+    if data[-4:] == b"PAR1":
+        with pq.ParquetFile(path) as file:
+            yield from words_of_table(file.read())
+    elif path.suffix == ".arrow":
+        open_table = pa.ipc.open_file if data.startswith(b"ARROW1") else pa.ipc.open_stream
+        with pa.OSFile(str(path)) as file, open_table(file) as stored:
+            yield from words_of_table(stored.read_all())
+
+
+def words_of_table(table: pa.Table) -> Iterator[str]:
+    for column in table.columns:
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type):
+                yield str(chunk.dictionary.to_pylist())
+            if pa.types.is_binary(chunk.type):  # receipts are packed
+                packed = (value for value in chunk.to_pylist() if value is not None and value.startswith(b"x"))
+                yield from (zlib.decompress(value).decode("latin-1") for value in packed)
+            yield str(chunk.cast(pa.int64()).to_pylist() if pa.types.is_timestamp(chunk.type) else chunk.to_pylist())
 
 
 def leaks_of(directory: Path) -> list[str]:
@@ -120,10 +129,14 @@ def test_the_search_finds_what_is_kept_of_public_channels(planted: Path, output_
     bad = '{"channel":"ticker","timestamp":"S","sequence_num":1,"events":[]}\n'.replace("S", SECRET)
     segment.write_bytes(bad.encode() + segment.read_bytes())
     run(planted, output_dir)
-    assert leaks_of(output_dir) == [
+    found = leaks_of(output_dir)
+    assert found[:2] == [
         "_etl_ray/manifests/000001.json",  # it quotes the reason of the first reject
-        "_etl_ray/receipts/000001.jsonl",
-        "rejects/date=2025-11-26/part-00000.parquet",
+        "_etl_ray/receipts/000001.parquet",
+    ]
+    assert [str(Path(name).parent) for name in found[2:]] == [
+        "_etl_ray/staged/000001/rejects",
+        "rejects/date=2025-11-26",
     ]
 
 
@@ -134,7 +147,7 @@ def test_nothing_of_a_run_that_died_holds_it(planted: Path, output_dir: Path, mo
     monkeypatch.setattr(storage, "create_new", die)
     with pytest.raises(StorageError, match="the disk has gone"):
         run(planted, output_dir)
-    assert len(list(output_dir.glob("_etl_ray/runs/*/receipts/*.json"))) == 2
+    assert len(list(output_dir.glob("_etl_ray/staged/*/receipts/*.json"))) == 2
     assert leaks_of(output_dir) == []
 
 

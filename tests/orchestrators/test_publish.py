@@ -10,7 +10,7 @@ import pytest
 
 from etl_ray import storage
 from tests.orchestrators.jobs import FEW, run
-from tests.orchestrators.outputs import files_of, places_of, strays_of, table_files_of
+from tests.orchestrators.outputs import files_of, pieces_of, places_of, strays_of, table_files_of
 
 CUT: dict[str, object] = {**FEW, "staging": {"block_mb": 0.01, "rows_per_file": 100}}
 RECUT: dict[str, object] = {**FEW, "staging": {"block_mb": 0.01, "rows_per_file": 160}}
@@ -21,9 +21,13 @@ class StoppedError(Exception):
 
 
 @contextmanager
-def stopped_before(step: int, monkeypatch: pytest.MonkeyPatch, *, of: tuple[str, ...]) -> Iterator[None]:
-    """Let the process die before the storage does its `step`th of these functions, counted from 1."""
+def stopped_before(step: int, monkeypatch: pytest.MonkeyPatch, *, of: tuple[str, ...]) -> Iterator[list[str]]:
+    """Let the process die before the storage does its `step`th of these functions, counted from 1.
+
+    Yield the names of those that it has done.
+    """
     left = step
+    done: list[str] = []
 
     def counted(function: Callable[..., None]) -> Callable[..., None]:
         def call(*arguments: object, **options: object) -> None:
@@ -32,13 +36,14 @@ def stopped_before(step: int, monkeypatch: pytest.MonkeyPatch, *, of: tuple[str,
             if left <= 0:
                 raise StoppedError
             function(*arguments, **options)
+            done.append(function.__name__)
 
         return call
 
     with monkeypatch.context() as patch:
         for name in of:
             patch.setattr(storage, name, counted(getattr(storage, name)))
-        yield
+        yield done
 
 
 @pytest.mark.parametrize("table", ["level2", "book"])
@@ -72,12 +77,30 @@ def test_publishing_that_died_is_finished_by_the_next_run(
 ) -> None:
     run(sample_dir, tmp_path / "undisturbed", **RECUT)
     wanted = table_files_of(tmp_path / "undisturbed")
-    # One probe of the storage, 33 deletions, 27 moves, the staging.
-    for step in (2, 3, 35, 36, 62):
-        output = tmp_path / str(step)
+    kinds = ("create_new", "move", "delete", "delete_tree")
+    run(sample_dir, tmp_path / "measured", **CUT)
+    with stopped_before(100_000, monkeypatch, of=kinds) as steps:
+        run(sample_dir, tmp_path / "measured", overwrite=True, **RECUT)
+    # What is superseded goes, what is new comes, then what the run needed goes.
+    committed, moved, cleared = (steps.index(name) for name in ("create_new", "move", "delete_tree"))
+    assert set(steps[committed + 1 : moved]) == set(steps[cleared + 1 :]) == {"delete"}
+    assert set(steps[moved:cleared]) == {"move"}
+    assert min(moved - committed, cleared - moved, len(steps) - cleared) > 20
+    middle = (moved + cleared) // 2
+    for done in (
+        committed + 1,
+        committed + 2,
+        moved - 1,
+        moved,
+        moved + 1,
+        middle,
+        cleared,
+        cleared + 1,
+        len(steps) - 1,
+    ):
+        output = tmp_path / str(done)
         run(sample_dir, output, **CUT)
-        steps = ("move", "delete", "delete_tree")
-        with stopped_before(step, monkeypatch, of=steps), pytest.raises(StoppedError):
+        with stopped_before(done + 1, monkeypatch, of=kinds), pytest.raises(StoppedError):
             run(sample_dir, output, overwrite=True, **RECUT)
         assert table_files_of(output) != wanted or strays_of(output)
         assert run(sample_dir, output, **RECUT).unchanged
@@ -85,31 +108,17 @@ def test_publishing_that_died_is_finished_by_the_next_run(
         assert strays_of(output) == []
 
 
-def test_what_a_dead_first_run_left_is_replaced_like_a_committed_output(
-    sample_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_dead_first_run_left_nothing_in_sight(
+    sample_dir: Path, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "output"
     with stopped_before(1, monkeypatch, of=("create_new",)), pytest.raises(StoppedError):
-        run(sample_dir, output, **CUT)
-    assert len(table_files_of(output)) == 35
-    old = set(places_of(output, "level2"))
-
-    def checked(function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: object, **options: object) -> None:
-            visible = places_of(output, "level2")
-            assert len(visible) == len(set(visible))
-            assert set(visible) <= old
-            function(*arguments, **options)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in ("move", "delete", "create_new", "delete_tree"):
-            patch.setattr(storage, name, checked(getattr(storage, name)))
-        run(sample_dir, output, **RECUT)
+        run(sample_dir, output_dir, **CUT)
+    assert table_files_of(output_dir) == {}
+    assert len(list(output_dir.glob("_etl_ray/runs/*/tables-000001/**/*.parquet"))) == 35
+    run(sample_dir, output_dir, **RECUT)
     run(sample_dir, tmp_path / "undisturbed", **RECUT)
-    assert table_files_of(output) == table_files_of(tmp_path / "undisturbed")
-    assert strays_of(output) == []
+    assert table_files_of(output_dir) == table_files_of(tmp_path / "undisturbed")
+    assert strays_of(output_dir) == []
 
 
 def test_what_a_dead_run_would_have_put_in_the_place_of_the_same_run_is_not_published(
@@ -133,13 +142,26 @@ def test_a_run_that_finds_nothing_to_do_clears_what_dead_writers_left(sample_dir
         (output_dir / name).write_bytes(b"half a file")
     (output_dir / "_etl_ray" / "runs" / "0123456789abcdef").mkdir(parents=True)
     (output_dir / "_etl_ray" / "runs" / "0123456789abcdef" / "staged.parquet").write_bytes(b"whole")
+    unit = next(path.name for path in (output_dir / "_etl_ray/staged/000001/level2").iterdir())
+    for name in (
+        "receipts/000007.parquet",
+        "results/000002.parquet",
+        "staged/000002/level2/x-0123456789ab.parquet",
+        f"staged/000002/level2/{unit}",
+        "staged/000001/level2/x-0123456789ab.parquet",
+        "staged/000001/book/starts/x.arrow",
+        "staged/000001/connections/x.int32",
+        f"staged/000001/receipts/{Path(unit).stem}.json",
+    ):
+        (output_dir / "_etl_ray" / name).parent.mkdir(parents=True, exist_ok=True)
+        (output_dir / "_etl_ray" / name).write_bytes(b"of a run that died")
     (output_dir / "level2" / ".keep").write_bytes(b"not ours")
     assert run(sample_dir, output_dir, **FEW).unchanged
     assert files_of(output_dir) == {**before, "level2/.keep": b"not ours"}
     assert not (output_dir / "_etl_ray" / "runs").exists()
 
 
-def test_staging_elsewhere_is_cleared_too(
+def test_staging_elsewhere_keeps_the_pieces_of_units_alone(
     sample_dir: Path, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = {**FEW, "staging": {"url": str(tmp_path / "staging")}}
@@ -147,5 +169,7 @@ def test_staging_elsewhere_is_cleared_too(
         run(sample_dir, output_dir, **elsewhere)
     assert any((tmp_path / "staging").rglob("*.parquet"))
     run(sample_dir, output_dir, **elsewhere)
-    assert [path for path in (tmp_path / "staging").rglob("*") if path.is_file()] == []
+    (own,) = (tmp_path / "staging").iterdir()
+    assert set(files_of(own)) == pieces_of(output_dir)
+    assert [name for name in files_of(output_dir) if name.startswith("_etl_ray/staged")] == []
     assert strays_of(output_dir) == []

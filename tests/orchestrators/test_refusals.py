@@ -10,7 +10,7 @@ from etl_ray.config import CHANNELS
 from etl_ray.errors import ConfigError
 from etl_ray.orchestrators import normalize
 from tests.orchestrators.jobs import FEW, run
-from tests.orchestrators.outputs import files_of, table_files_of
+from tests.orchestrators.outputs import assert_same_rows, files_of, table_files_of
 
 SAME: dict[str, object] = {**FEW, "products": ("BTC-USD",), "end": "2025-11-27"}
 
@@ -67,12 +67,12 @@ def test_output_beside_input_with_a_longer_name_is_fine(recording: Path, tmp_pat
 def test_a_pattern_that_finds_files_of_output(recording: Path) -> None:
     output = recording / "out"
     heartbeats = {"channels": {name: {"enabled": name == "heartbeats"} for name in CHANNELS}, "start": "2025-11-27"}
-    run(f"{recording}/**", output, **heartbeats)
-    (output / "connections" / "part-00000.parquet").unlink()  # two files of one name are refused for that
+    pattern = f"{recording}/**/*n"  # .ndjson, and .json as well
+    run(pattern, output, **heartbeats)
     before = files_of(output)
-    (table_file,) = table_files_of(output)
-    assert refused(f"{recording}/**", output, **heartbeats, overwrite=True) == (
-        f"INPUT leads to 4 files below OUTPUT {output} ({output}/_etl_ray/manifests/000001.json); "
+    (table_file,) = (name for name in table_files_of(output) if name.startswith("heartbeats/"))
+    assert refused(pattern, output, **heartbeats, overwrite=True) == (
+        f"INPUT leads to 1 files below OUTPUT {output} ({output}/_etl_ray/manifests/000001.json); "
         "expected places apart from each other, or a pattern that leaves OUTPUT out"
     )
     assert refused(f"{output}/heart*/**/*.parquet", output, **heartbeats).startswith(
@@ -150,11 +150,6 @@ def output_of_few(recording: Path, output_dir: Path) -> Path:
     [
         ({"numbers": "decimal"}, 'numbers: "float64" there, "decimal" here'),
         ({"products": ()}, 'products: ["BTC-USD"] there, [] here'),
-        ({"end": None}, "range: the beginning to 2025-11-27T00:00:00Z there, the beginning to the end here"),
-        (
-            {"start": "2025-11-26T14:00:00.5Z"},
-            "range: the beginning to 2025-11-27T00:00:00Z there, 2025-11-26T14:00:00.5Z to 2025-11-27T00:00:00Z here",
-        ),
         (
             {"channels": {"level2": {"enabled": True}, "candles": {"enabled": False}}},
             "channels.errors: not enabled there, enabled here; channels.heartbeats: not enabled there, enabled here; "
@@ -182,20 +177,49 @@ def test_another_config_is_refused_with_the_differences(
     assert files_of(output_of_few) == before
 
 
-def test_segments_that_are_gone_are_named(output_of_few: Path, recording: Path) -> None:
-    before = files_of(output_of_few)
-    (recording / "segment_20251126T23_00002.ndjson").unlink()
-    assert refused(recording, output_of_few, **SAME) == (
-        f"OUTPUT {output_of_few} holds rows of 1 segments that INPUT does not have any more "
-        "(segment_20251126T23_00002.ndjson); they would be lost. Give another OUTPUT, or --overwrite to replace it"
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        (
+            {"end": "2025-11-27"},
+            {"start": "2025-11-27T00:00:00.5Z"},
+            "holds the beginning to 2025-11-27T00:00:00Z, this run asks for 2025-11-27T00:00:00.5Z to the end",
+        ),
+        (
+            {"start": "2025-11-27", "end": "2025-11-28"},
+            {"start": "2025-11-26", "end": "2025-11-26T23:59:59.999999999Z"},
+            "holds 2025-11-27T00:00:00Z to 2025-11-28T00:00:00Z, this run asks for 2025-11-26T00:00:00Z to "
+            "2025-11-26T23:59:59.999999999Z",
+        ),
+    ],
+)
+def test_a_range_that_would_leave_a_hole(
+    there: dict[str, object], here: dict[str, object], said: str, recording: Path, output_dir: Path
+) -> None:
+    run(recording, output_dir, **FEW, **there)
+    before = files_of(output_dir)
+    assert refused(recording, output_dir, **FEW, **here) == (
+        f"OUTPUT {output_dir} {said}: expected a range that continues it. "
+        "Give one that does, another OUTPUT, or --overwrite to replace it"
     )
-    for path in recording.iterdir():
-        path.rename(recording / f"{path.stem}9.ndjson")
-    assert (
-        "rows of 4 segments that INPUT does not have any more (segment_20251126T23_00001.ndjson, "
-        "segment_20251126T23_00002.ndjson, segment_20251127T00_00003.ndjson ...)"
-    ) in refused(recording, output_of_few, **SAME)
+    assert files_of(output_dir) == before
+
+
+def test_a_range_that_needs_a_segment_that_is_gone(output_of_few: Path, recording: Path, tmp_path: Path) -> None:
+    before = files_of(output_of_few)
+    gone = recording / "segment_20251127T00_00003.ndjson"
+    gone.rename(tmp_path / gone.name)
+    assert run(recording, output_of_few, **SAME).unchanged
+    assert refused(recording, output_of_few, **{**SAME, "end": None}) == (
+        f"OUTPUT {output_of_few} holds rows of {gone.name}, which INPUT does not have any more, and which has to be "
+        "read again for this range or because its receipts are lost: bring it back, or --overwrite to replace OUTPUT "
+        "without it"
+    )
     assert files_of(output_of_few) == before
+    (tmp_path / gone.name).rename(gone)
+    run(recording, output_of_few, **{**SAME, "end": None})
+    run(recording, tmp_path / "fresh", **{**SAME, "end": None})
+    assert_same_rows(output_of_few, tmp_path / "fresh")
 
 
 def test_overwrite_replaces_what_another_config_made_of_other_segments(recording: Path, tmp_path: Path) -> None:

@@ -144,6 +144,46 @@ def test_an_additional_segment_between_others(recording: Path, output_dir: Path,
     assert_as_fresh(recording, output_dir, tmp_path / "fresh")
 
 
+def test_segments_that_are_gone_keep_their_rows(recording: Path, output_dir: Path, tmp_path: Path) -> None:
+    run(recording, tmp_path / "fresh")
+    last = recording / "segment_20251127T00_00004.ndjson"
+    last.rename(tmp_path / last.name)
+    assert run(recording, output_dir).segments == 3
+    (recording / SECOND).unlink()
+    assert run(recording, output_dir).unchanged
+    (tmp_path / last.name).rename(last)
+    assert run(recording, output_dir).segments == 4
+    assert_same_rows(output_dir, tmp_path / "fresh")
+    assert strays_of(output_dir) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "both"),
+    [
+        ({"end": "2025-11-27"}, {"start": "2025-11-27"}, {}),
+        ({"start": "2025-11-26T23:59:59.5Z"}, {"end": "2025-11-27"}, {}),
+        (
+            {"start": "2025-11-26T23:59:59Z", "end": "2025-11-27"},
+            {"start": "2025-11-26T23:59:58Z", "end": "2025-11-27T00:00:01Z"},
+            {"start": "2025-11-26T23:59:58Z", "end": "2025-11-27T00:00:01Z"},
+        ),
+        ({}, {"end": "2025-11-27"}, {}),
+    ],
+)
+def test_another_range_extends(
+    first: dict[str, object],
+    then: dict[str, object],
+    both: dict[str, object],
+    recording: Path,
+    output_dir: Path,
+    tmp_path: Path,
+) -> None:
+    run(recording, output_dir, **first)
+    run(recording, output_dir, **then)
+    assert_as_fresh(recording, output_dir, tmp_path / "fresh", **both)
+    assert run(recording, output_dir, **first).unchanged
+
+
 def test_a_touched_segment_gives_the_same_bytes(recording: Path, output_dir: Path) -> None:
     run(recording, output_dir, **FEW)
     before = table_files_of(output_dir)

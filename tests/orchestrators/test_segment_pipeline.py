@@ -23,7 +23,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 def test_receipts_account_for_every_unit_in_arrival_order(sample_dir: Path, output_dir: Path) -> None:
     paths = sorted(sample_dir.iterdir())
     receipts = SegmentPipeline(str(output_dir), config=LOCAL).process([str(path) for path in reversed(paths)])
-    assert [receipt.unit.rsplit("-", 1)[0] for receipt in receipts] == [path.name for path in paths]
+    assert [receipt.unit.rsplit("-", 2)[0] for receipt in receipts] == [path.name for path in paths]
     lines = [path.read_bytes().count(b"\n") for path in paths]
     assert [receipt.counts.lines for receipt in receipts] == lines
     assert [receipt.counts.bytes for receipt in receipts] == [path.stat().st_size for path in paths]

@@ -70,10 +70,12 @@ def test_shards_in_any_order_give_the_same_bytes(
     in_order = books(recording, tmp_path / "in_order", emit)
     done = engines.work
 
-    def shuffled(_: object, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
-        items = list(items)
-        random.Random(5).shuffle(items)
-        return (done(stage, options, item) for item, _ in items)
+    def shuffled(
+        _: object, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]
+    ) -> Iterator[tuple[int, bytes]]:
+        order = list(range(len(items)))
+        random.Random(5).shuffle(order)
+        return ((index, done(stage, options, items[index][0])) for index in order)
 
     monkeypatch.setattr(engines.LocalEngine, "run", shuffled)
     assert books(recording, tmp_path / "shuffled", emit) == in_order

@@ -166,23 +166,23 @@ def test_random_rows_are_those_of_the_reference(seed: int, kind: pa.DataType, tm
 
 
 def test_tasks_are_of_products_with_both() -> None:
-    def file(table: str, product: str, *rest: str) -> BuiltFile:
-        return BuiltFile(table, "/".join((table, f"product_id={product}", *rest)), 1, 10)
+    def file(*path: str) -> BuiltFile:
+        return BuiltFile(path[0], "/".join(path), 1, 10, "0123456789ab", None, None)
 
     files = [
-        file("ticker", "A%2FB", "date=2025-11-26", "part-00000.parquet"),
-        file("book", "A%2FB", "date=2025-11-27", "part-00001.parquet"),
-        file("book", "A%2FB", "date=2025-11-26", "part-00001.parquet"),
-        file("book", "A%2FB", "date=2025-11-26", "part-00000.parquet"),
-        file("book", "BTC-USD", "date=2025-11-26", "part-00000.parquet"),
-        file("ticker", "ETH-USD", "part-00000.parquet"),
-        BuiltFile("rejects", "rejects/date=2025-11-26/part-00000.parquet", 1, 10),
+        file("ticker", "product_id=A%2FB", "date=2025-11-26", "part-00000-0123456789ab.parquet"),
+        file("book", "product_id=A%2FB", "date=2025-11-27", "part-00001-0123456789ab.parquet"),
+        file("book", "product_id=A%2FB", "date=2025-11-26", "part-00001-0123456789ab.parquet"),
+        file("book", "product_id=A%2FB", "date=2025-11-26", "part-00000-ba9876543210.parquet"),
+        file("book", "product_id=BTC-USD", "date=2025-11-26", "part-00000-0123456789ab.parquet"),
+        file("ticker", "product_id=ETH-USD", "part-00000-0123456789ab.parquet"),
+        file("rejects", "date=2025-11-26", "part-00000-0123456789ab.parquet"),
     ]
     (task,) = plan_witness(files, ["BTC-USD", "A/B"])
     assert (task.product, task.bytes, [path.rpartition("/")[2] for path in task.books["2025-11-26"]]) == (
         "A/B",
         40,
-        ["part-00000.parquet", "part-00001.parquet"],
+        ["part-00000-ba9876543210.parquet", "part-00001-0123456789ab.parquet"],
     )
     assert list(task.books) == ["2025-11-26", "2025-11-27"]
 

@@ -30,7 +30,7 @@ def assert_checkpoints(out_dir: Path, truth: Reference) -> int:
     trusts_beat = truth.book is not None and truth.book.trusts_beat
     rows = book_rows(truth.recording, depth=_ALL, trusts_beat=trusts_beat)
     true = {(row.product_id, row.place): row for row in rows}
-    found: dict[Path, list[Key]] = {}
+    found: dict[str, list[Key]] = {}
     for path in sorted((out_dir / "book_checkpoints").rglob("*.parquet")):
         rows = _rows(path)
         places = [(str(row["segment"]), int(str(row["line"]))) for row in rows]
@@ -41,11 +41,17 @@ def assert_checkpoints(out_dir: Path, truth: Reference) -> int:
             key = str(levels[0]["product_id"]), (str(levels[0]["segment"]), int(str(levels[0]["line"])))
             assert levels == _expected(true[key], is_decimal=truth.numbers == "decimal"), f"{path}: {key}"
             keys.append(key)
-        found[path.relative_to(out_dir / "book_checkpoints")] = keys
+        found[_place_of(path, out_dir / "book_checkpoints")] = keys
     for path in sorted((out_dir / "book").rglob("*.parquet")):
-        name = path.relative_to(out_dir / "book")
-        _assert_enough(path, found.get(name, []), true)
+        _assert_enough(path, found.get(_place_of(path, out_dir / "book"), []), true)
     return sum(len(keys) for keys in found.values())
+
+
+def _place_of(path: Path, directory: Path) -> str:
+    """Return which file of which partition it is: its path without what names its content."""
+    place, _, content = str(path.relative_to(directory)).rpartition("-")
+    assert len(content) == len("0123456789ab.parquet"), f"{path} is not named by its content"
+    return place
 
 
 def _expected(row: BookRow, *, is_decimal: bool) -> list[Row]:
