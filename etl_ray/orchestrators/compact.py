@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from etl_ray import storage
@@ -49,26 +49,11 @@ def compact(output_url: str, config: JobConfig, progress: Progress, *, target_mb
         publish(ledger, before, hold.check, progress.note)
         if not ledger.is_whole(before):
             raise ConfigError(f"{name} lacks files of its last run; run `etl-ray run` on it again first")
-        number = before.number + 1
-        waiting = ledger.waiting_room(before.run_id, number)
-        hold.check()
-        storage.delete_tree(waiting)
-        merging = _Merging(before, MergeOptions(ledger.output, waiting), int(target_mb * _BYTES_PER_MB))
-        merging.run(config, progress)
-        manifest = before
-        if merging.merged:
-            manifest = _manifest(before, merging.merged, ledger)
-            hold.check()
-            ledger.commit(manifest)
-            publish(ledger, manifest, hold.check, progress.note)
-            hold.check()
-            if before.results is not None:
-                storage.delete(storage.join(ledger.own, before.results))
-        storage.delete_tree(waiting)
-    files = {file.path for file in before.files}
-    new = [file for file in manifest.files if file.path not in files]
-    left = {file.path for file in manifest.files}
-    old = [file for file in before.files if file.path not in left]
+        manifest = _merged(ledger, before, config, progress, hold.check, target_bytes=int(target_mb * _BYTES_PER_MB))
+        _clear(ledger, manifest, hold.check)
+    found, left = set(before.files), set(manifest.files)
+    old = [file for file in before.files if file not in left]
+    new = [file for file in manifest.files if file not in found]
     return CompactSummary(
         merged=len(old),
         written=len(new),
@@ -82,6 +67,43 @@ def compact(output_url: str, config: JobConfig, progress: Progress, *, target_mb
         number=manifest.number,
         unchanged=manifest is before,
     )
+
+
+def _merged(
+    ledger: Ledger,
+    before: Manifest,
+    config: JobConfig,
+    progress: Progress,
+    check: Callable[[], None],
+    *,
+    target_bytes: int,
+) -> Manifest:
+    """Merge files, commit and publish; return the newest manifest, which is `before` if there is nothing to merge."""
+    waiting = ledger.waiting_room(before.run_id, before.number + 1)
+    merging = _Merging(before, MergeOptions(ledger.output, waiting), target_bytes)
+    merging.run(config, progress)
+    if not merging.merged:
+        return before
+    manifest = _manifest(before, merging.merged, ledger)
+    check()
+    ledger.commit(manifest)
+    publish(ledger, manifest, check, progress.note)
+    return manifest
+
+
+def _clear(ledger: Ledger, manifest: Manifest, check: Callable[[], None]) -> None:
+    """Remove what is merged once more, and results that no state needs any more."""
+    for number in (manifest.number, manifest.number + 1):  # of a compaction that is done, of one that was killed
+        check()
+        storage.delete_tree(ledger.waiting_room(manifest.run_id, number))
+    try:
+        found = storage.list_files(storage.join(ledger.own, "results"))
+    except ConfigError:
+        return
+    for info in found:
+        if manifest.results is None or info.url != storage.join(ledger.own, manifest.results):
+            check()
+            storage.delete(info.url)
 
 
 @dataclass
