@@ -29,8 +29,7 @@ class Reader(io.RawIOBase):
         self._url = url
         self._position = start
         self._failed = False
-        self._inner = persist("read", url, self._open)
-        self._state = _state(url, self._inner)
+        self._inner, self._state = persist("read", url, self._open)
 
     def readable(self) -> bool:
         """Say yes."""
@@ -80,15 +79,15 @@ class Reader(io.RawIOBase):
     def _reopen(self) -> None:
         with suppress(*failures()):
             self._inner.close()
-        self._inner = self._open()
-        if _state(self._url, self._inner) != self._state:
+        self._inner, state = self._open()
+        if state != self._state:
             raise StorageError(f"cannot read {redact(self._url)}: it was replaced while it was read")
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> tuple[BinaryIO, object]:
         inner = _open(self._url)
         if self._position:
             inner.seek(self._position)
-        return inner
+        return inner, _state(self._url, inner)
 
 
 def _open(url: str) -> BinaryIO:
@@ -106,4 +105,4 @@ def _state(url: str, inner: BinaryIO) -> object:
         status = os.fstat(inner.fileno())
         return status.st_dev, status.st_ino
     details = getattr(inner, "details", None)
-    return remote.info(url, details).version if isinstance(details, Mapping) else None
+    return remote.version(details) if isinstance(details, Mapping) else None

@@ -7,7 +7,7 @@ import glob
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import BinaryIO, Protocol, cast
 
 from etl_ray.errors import ConfigError
@@ -18,6 +18,8 @@ from etl_ray.storage.retries import persist
 from etl_ray.storage.writing import Writer
 
 _VERSION_KEYS = ("generation", "ETag", "etag", "mtime", "LastModified", "last_modified", "modified", "created")
+_TIME_KEYS = ("mtime", "LastModified", "last_modified", "modified")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _FileSystem(Protocol):
@@ -29,7 +31,7 @@ class _FileSystem(Protocol):
     def open(self, path: str, mode: str, *, block_size: int) -> BinaryIO: ...
     def cat_file(self, path: str) -> bytes: ...
     def pipe_file(self, path: str, value: bytes, *, mode: str = ...) -> object: ...
-    def put_file(self, lpath: str, rpath: str) -> object: ...
+    def put_file(self, lpath: str, rpath: str, *, mode: str) -> object: ...
     def cp_file(self, path1: str, path2: str) -> object: ...
     def rm_file(self, path: str) -> object: ...
     def rm(self, path: str, *, recursive: bool) -> object: ...
@@ -93,20 +95,27 @@ def info(url: str, entry: Mapping[str, object]) -> FileInfo:
     name = str(entry["name"])
     if entry["type"] == "directory":
         raise IsADirectoryError(errno.EISDIR, "is a directory")
-    found = next((entry[key] for key in _VERSION_KEYS if entry.get(key)), "")
-    # Some file systems give a datetime for one file and seconds in a listing.
-    version = found.timestamp() if isinstance(found, datetime) else found
     size = entry.get("size")
     return FileInfo(
         name if "://" in name else f"{scheme}://{name.lstrip('/')}",
         size if isinstance(size, int) else 0,
-        str(version).strip('"'),
+        version(entry),
     )
 
 
+def version(entry: Mapping[str, object]) -> str:
+    """Read of what fsspec says of a file what changes with its content; empty if nothing does."""
+    found = next((entry[key] for key in _VERSION_KEYS if entry.get(key)), "")
+    # Some file systems give a datetime for one file and seconds in a listing.
+    return str(found.timestamp() if isinstance(found, datetime) else found).strip('"')
+
+
 @contextmanager
-def write(url: str, final_url: Callable[[], str]) -> Iterator[Writer]:
-    """Open a file that is uploaded under its final URL when the block ends without an exception."""
+def write(url: str, final_url: Callable[[], str], *, new: bool) -> Iterator[Writer]:
+    """Open a file that is uploaded under its final URL when the block ends without an exception.
+
+    `new`: where one is there already, that is a failure.
+    """
     # The bytes wait on local disk: fsspec's own writers finish the upload also when the block fails.
     with tempfile.NamedTemporaryFile(prefix="etl-ray-") as file:
         writer = Writer(url, cast(BinaryIO, file))
@@ -116,9 +125,9 @@ def write(url: str, final_url: Callable[[], str]) -> Iterator[Writer]:
             file.flush()
         final = final_url()
         reach("write.whole", final)
-        persist("write", url, lambda: _upload(file.name, final))
+        persist("write", url, lambda: _upload(file.name, final, new=new))
 
 
-def _upload(source: str, url: str) -> None:
+def _upload(source: str, url: str, *, new: bool) -> None:
     fs, path = filesystem(url)
-    fs.put_file(source, path)
+    fs.put_file(source, path, mode="create" if new else "overwrite")

@@ -83,7 +83,8 @@ class FlakyFileSystem(MemoryFileSystem):
     def _open(self, path: str, mode: str = "rb", **options: object) -> object:
         if mode != "rb":
             return super()._open(path, mode, **options)
-        return FlakyFile(self.cat_file(path), self.info(path), self.faults)
+        details = {name: value for name, value in self.info(path).items() if name != "type"}  # as http:// has it
+        return FlakyFile(self.cat_file(path), details, self.faults)
 
 
 def _counted(name: str) -> Callable[..., object]:
