@@ -12,7 +12,7 @@ from backports import zstd
 
 from etl_ray.cli.entry import main
 from etl_ray.errors import ConfigError, StorageError, WrongInputError
-from etl_ray.orchestrators import run as run_module
+from etl_ray.orchestrators import run_plan
 from etl_ray.readers.segments import Unit
 from etl_ray.summary import RunSummary
 from tests.bad_input.recordings import good, good_lines, kept, run
@@ -198,14 +198,14 @@ def test_an_unreadable_directory(beside: Path, output_dir: Path, monkeypatch: py
 
 def after_planning(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Let `change` happen once the units are planned."""
-    plan = run_module.plan_units
+    plan = run_plan.plan_units
 
     def plan_and_change(*arguments: object) -> tuple[Unit, ...]:
         units = plan(*arguments)  # type: ignore[arg-type]
         change()
         return units
 
-    monkeypatch.setattr(run_module, "plan_units", plan_and_change)
+    monkeypatch.setattr(run_plan, "plan_units", plan_and_change)
 
 
 @UNITS

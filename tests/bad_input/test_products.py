@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.bad_input.recordings import good, reasons, run
-from tests.orchestrators.outputs import places_of
+from tests.orchestrators.outputs import places_of, strays_of
 
 SEGMENT = "segment_20251126T14_00001.ndjson"
 TABLES = ("book", "level2")
@@ -84,7 +86,8 @@ def directory_of(output: Path, line: int) -> str:
         if line in pq.read_table(path, columns=["line"], partitioning=None)["line"].to_pylist()
     ]
     ((_, product, _, _), _) = holding
-    assert holding == [(table, product, "date=2025-11-26", "part-00000.parquet") for table in TABLES]
+    assert [parts[:-1] for parts in holding] == [(table, product, "date=2025-11-26") for table in TABLES]
+    assert all(re.fullmatch(r"part-00000-[0-9a-f]{12}\.parquet", parts[-1]) for parts in holding)
     return product
 
 
@@ -127,13 +130,29 @@ def test_nothing_is_written_outside_output(output: Path) -> None:
     below = [name for name in beside if name.startswith(("output/level2/product_id=", "output/book/product_id="))]
     assert len(below) == len(TABLES) * len(HOSTILE)
     assert len(HOSTILE) == len(places_of(output, "level2"))
-    assert sorted(set(beside) - set(below)) == [
+    assert strays_of(output) == []
+    others = sorted(set(beside) - set(below))
+    pieces = [name for name in others if name.startswith("output/_etl_ray/staged/")]
+    assert [str(Path(name).parent.relative_to("output/_etl_ray/staged/000001")) for name in pieces] == [
+        "book/deltas",
+        "book/index",
+        "book/messages",
+        "book/operations",
+        "level2",
+        "marks",
+        "numbered",
+    ]
+    assert {Path(name).name.rpartition("-")[0] for name in pieces} == {
+        f"{SEGMENT}-{hashlib.sha256(SEGMENT.encode()).hexdigest()[:12]}"
+    }
+    assert [re.sub(r"-[0-9a-f]{12}\.parquet", "", name) for name in others if name not in pieces] == [
         f"input/{SEGMENT}",
         "output/_etl_ray/lock",
         "output/_etl_ray/manifests/000001.json",
-        "output/_etl_ray/receipts/000001.jsonl",
-        "output/connections/part-00000.parquet",
-        "output/coverage/date=2025-11-26/part-00000.parquet",
+        "output/_etl_ray/receipts/000001.parquet",
+        "output/_etl_ray/results/000001.parquet",
+        "output/connections/part-00000",
+        "output/coverage/date=2025-11-26/part-00000",
     ]
 
 

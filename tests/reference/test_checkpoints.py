@@ -56,15 +56,15 @@ def test_what_is_right_passes(truth: Reference, output_dir: Path) -> None:
     ("spoil", "told"),
     [
         (Path.unlink, "no checkpoint in front of"),
-        (rewrite(halved), r"book_checkpoints/.*part-\d+\.parquet: \("),
-        (rewrite(lambda table: table.slice(1)), r"book_checkpoints/.*part-\d+\.parquet: \("),
+        (rewrite(halved), r"book_checkpoints/.*part-\d+-\w+\.parquet: \("),
+        (rewrite(lambda table: table.slice(1)), r"book_checkpoints/.*part-\d+-\w+\.parquet: \("),
         (
             rewrite(lambda table: pa.concat_tables([table.slice(1), table.slice(0, 1)])),
-            r"book_checkpoints/.*part-\d+\.parquet: \(",
+            r"book_checkpoints/.*part-\d+-\w+\.parquet: \(",
         ),
         (
             rewrite(lambda table: table.drop_columns("ts_align").append_column("ts_align", table["ts_server"])),
-            r"book_checkpoints/.*part-\d+\.parquet: \(",
+            r"book_checkpoints/.*part-\d+-\w+\.parquet: \(",
         ),
     ],
 )
