@@ -13,7 +13,6 @@ from etl_ray.errors import ConfigError, StorageError
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.readers.segments import Segment, find_segments
-from etl_ray.storage.times import modified_ns
 from etl_ray.tables import TABLES
 
 RUNS = 10
@@ -181,7 +180,7 @@ def _run(ledger: Ledger, manifest: Manifest) -> CommittedRun:
     return CommittedRun(
         number=manifest.number,
         run_id=manifest.run_id,
-        committed_ns=modified_ns(url),
+        committed_ns=storage.file_info(url).modified_ns,
         segments=len(manifest.inputs),
         files=len(manifest.files),
         rows=sum(file.rows for file in manifest.files),

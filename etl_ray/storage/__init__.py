@@ -15,9 +15,11 @@ from typing import BinaryIO, cast
 
 from etl_ray.errors import ConfigError
 from etl_ray.storage import local, remote
+from etl_ray.storage.comparing import is_same_content, is_same_file
 from etl_ray.storage.failpoints import reach
 from etl_ray.storage.files import FileInfo, Listing, is_local, join, local_path, redact
 from etl_ray.storage.reading import REMOTE_READ_BYTES, Reader
+from etl_ray.storage.removing import delete_unchanged, put_back
 from etl_ray.storage.retries import persist
 
 __all__ = [
@@ -28,9 +30,12 @@ __all__ = [
     "delete",
     "delete_temporary",
     "delete_tree",
+    "delete_unchanged",
     "exists",
     "file_info",
     "is_local",
+    "is_same_content",
+    "is_same_file",
     "join",
     "list_files",
     "local_path",
@@ -38,6 +43,7 @@ __all__ = [
     "move",
     "open_read",
     "open_write",
+    "put_back",
     "read_bytes",
     "redact",
     "search",
@@ -173,14 +179,18 @@ def create_new(url: str, data: bytes) -> bool:
 
 
 @contextmanager
-def open_write(url: str, *, durable: bool = True, final_url: Callable[[], str] | None = None) -> Iterator[BinaryIO]:
+def open_write(
+    url: str, *, durable: bool = True, new: bool = False, final_url: Callable[[], str] | None = None
+) -> Iterator[BinaryIO]:
     """Open a file for writing that appears, replacing an older one, only if the block ends without an exception.
+
+    `new`: an older one is not replaced, but a StorageError, after a lost answer also one that this call has made.
 
     One that is not `durable` may be lost or damaged if the machine itself fails soon after; it is written faster.
     `final_url` is asked at the end for the name that the file gets, in the same directory: it may tell of its content.
     """
     final = final_url or (lambda: url)
-    writing = local.write(url, final, durable=durable) if is_local(url) else remote.write(url, final)
+    writing = local.write(url, final, durable=durable, new=new) if is_local(url) else remote.write(url, final, new=new)
     reach("write.before", url)
     with writing as file:
         yield cast(BinaryIO, file)

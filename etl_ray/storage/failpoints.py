@@ -2,7 +2,7 @@
 
 Names: `write`, `create`, `move` and `delete`, each with `.before` and `.after`. In between, `write.whole` and
 `create.whole`: all bytes are in a temporary file, the name is not there yet; `move.copied`: in buckets, `src` is still
-there.
+there; `delete.aside`: a local file that is deleted only if it did not change has left its name.
 
 Settings: `log:PATH` appends name and URL of each point as a line. `kill:N` kills the process at its point number N,
 from 1 on; `kill:NAME:PART` where a point of this name has a URL with PART in it. `stop:NAME:PART` stops it there the

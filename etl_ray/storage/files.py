@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,11 +12,15 @@ from etl_ray.errors import ConfigError
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A stored file. `version` changes with the content: generation, etag or modification time in ns."""
+    """A stored file. `version` changes with the content: generation, etag or modification time in ns.
+
+    `modified_ns` is when it was written last (ns UTC), None where the storage does not tell.
+    """
 
     url: str
     size: int
     version: str
+    modified_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from etl_ray.storage.files import FileInfo, Listing, local_path
 from etl_ray.storage.retries import is_transient, persist
 from etl_ray.storage.writing import Writer
 
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 def info(path: Path) -> FileInfo:
     """Return size and modification time of a file."""
     status = path.stat()
-    return FileInfo(str(path), status.st_size, str(status.st_mtime_ns))
+    return FileInfo(str(path), status.st_size, str(status.st_mtime_ns), status.st_mtime_ns)
 
 
 def search(url: str) -> Listing | None:
@@ -71,7 +71,7 @@ def _walk(root: Path) -> Iterator[FileInfo]:
             with suppress(FileNotFoundError):  # gone since the directory was read, or a dangling link
                 status = os.stat(path)  # noqa: PTH116
                 if stat.S_ISREG(status.st_mode):
-                    yield FileInfo(path, status.st_size, str(status.st_mtime_ns))
+                    yield FileInfo(path, status.st_size, str(status.st_mtime_ns), status.st_mtime_ns)
 
 
 def temporary_name() -> str:
@@ -98,10 +98,10 @@ def _sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def write(url: str, final_url: Callable[[], str], *, durable: bool) -> Iterator[Writer]:
+def write(url: str, final_url: Callable[[], str], *, durable: bool, new: bool) -> Iterator[Writer]:
     """Open a file that appears under its final URL when the block ends without an exception.
 
-    `durable`: and that outlives a power cut.
+    `durable`: and that outlives a power cut. `new`: where one is there already, that is a failure.
     """
     path = local_path(url)
     temporary, file = persist("write", url, lambda: _open_beside(path))
@@ -116,7 +116,8 @@ def write(url: str, final_url: Callable[[], str], *, durable: bool) -> Iterator[
             file.close()
         final = final_url()
         reach("write.whole", final)
-        persist("write", url, renaming(temporary, local_path(final)))
+        place = linking(temporary, local_path(final)) if new else renaming(temporary, local_path(final))
+        persist("write", url, place)
         with reporting("write", url):
             if durable:
                 _sync_directory(path.parent)
@@ -151,6 +152,16 @@ def renaming(source: Path, target: Path) -> Callable[[], None]:
     return rename
 
 
+def linking(source: Path, target: Path) -> Callable[[], None]:
+    """Return a call that gives a file a further name, or a new one; FileExistsError if another file has it."""
+
+    def link() -> None:
+        if not _link_new(source, target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+    return link
+
+
 def create(path: Path, data: bytes) -> bool:
     """Write a file whole unless one is there already; tell whether this call made it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +187,7 @@ def _link_new(temporary: Path, path: Path) -> bool:
         # NFS may repeat a request whose answer was lost: then the file that is there is ours.
         return temporary.stat().st_nlink > 1
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
     else:
         return True

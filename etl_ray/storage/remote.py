@@ -31,7 +31,7 @@ class _FileSystem(Protocol):
     def open(self, path: str, mode: str, *, block_size: int) -> BinaryIO: ...
     def cat_file(self, path: str) -> bytes: ...
     def pipe_file(self, path: str, value: bytes, *, mode: str = ...) -> object: ...
-    def put_file(self, lpath: str, rpath: str, *, mode: str) -> object: ...
+    def put_file(self, lpath: str, rpath: str, *, mode: str = ...) -> object: ...
     def cp_file(self, path1: str, path2: str) -> object: ...
     def rm_file(self, path: str) -> object: ...
     def rm(self, path: str, *, recursive: bool) -> object: ...
@@ -100,6 +100,7 @@ def info(url: str, entry: Mapping[str, object]) -> FileInfo:
         name if "://" in name else f"{scheme}://{name.lstrip('/')}",
         size if isinstance(size, int) else 0,
         version(entry),
+        _modified_ns(entry, scheme),
     )
 
 
@@ -108,6 +109,16 @@ def version(entry: Mapping[str, object]) -> str:
     found = next((entry[key] for key in _VERSION_KEYS if entry.get(key)), "")
     # Some file systems give a datetime for one file and seconds in a listing.
     return str(found.timestamp() if isinstance(found, datetime) else found).strip('"')
+
+
+def _modified_ns(entry: Mapping[str, object], scheme: str) -> int | None:
+    # In memory a file is written once; elsewhere the time of its creation does not tell when that was.
+    keys = (*_TIME_KEYS, "created") if scheme == "memory" else _TIME_KEYS
+    found = next((entry[key] for key in keys if entry.get(key)), None)
+    if isinstance(found, datetime):
+        since = (found if found.tzinfo else found.replace(tzinfo=UTC)) - _EPOCH
+        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    return round(found * 1_000_000) * 1_000 if isinstance(found, int | float) else None
 
 
 @contextmanager
@@ -130,4 +141,7 @@ def write(url: str, final_url: Callable[[], str], *, new: bool) -> Iterator[Writ
 
 def _upload(source: str, url: str, *, new: bool) -> None:
     fs, path = filesystem(url)
-    fs.put_file(source, path, mode="create" if new else "overwrite")
+    if new:
+        fs.put_file(source, path, mode="create")
+    else:
+        fs.put_file(source, path)

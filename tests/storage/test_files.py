@@ -6,7 +6,9 @@ import errno
 import os
 import pickle
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
 from time import sleep
@@ -21,6 +23,8 @@ from etl_ray.errors import ConfigError, NotFoundError, StorageError
 from etl_ray.storage import FileInfo, remote
 
 from .places import listed, refusal
+
+HOUR = timedelta(hours=1)
 
 
 def test_what_is_written_is_read(root: str) -> None:
@@ -99,6 +103,51 @@ def test_a_version_changes_with_the_content(root: str) -> None:
         storage.write_bytes(url, b"new")
 
     assert storage.file_info(url).version != old.version
+
+
+def test_files_tell_when_they_were_written(root: str) -> None:
+    url = storage.join(root, "x")
+    before = time.time_ns()
+    storage.write_bytes(url, b"1")
+    after = time.time_ns()
+    if storage.is_local(root):
+        os.utime(storage.local_path(url), ns=(5, 7))
+        before = after = 7
+
+    (listed_info,) = storage.list_files(root)
+    for info in (storage.file_info(url), listed_info):
+        assert info.modified_ns is not None
+        assert before - 10_000_000 <= info.modified_ns <= after + 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("entry", "modified_ns"),
+    [
+        ({"generation": "1", "mtime": datetime(2025, 11, 26, 0, 0, 0, 123456, tzinfo=UTC)}, 1_764_115_200_123_456_000),
+        ({"ETag": "e", "LastModified": datetime(2025, 11, 26, 1, tzinfo=timezone(HOUR))}, 1_764_115_200_000_000_000),
+        ({"last_modified": datetime(2025, 11, 26)}, 1_764_115_200_000_000_000),  # taken for UTC
+        ({"mtime": 1_764_115_200.5}, 1_764_115_200_500_000_000),
+        ({"mtime": 1_764_115_200}, 1_764_115_200_000_000_000),
+        ({"mtime": "yesterday"}, None),
+        ({"created": 1_764_115_200}, None),
+        ({}, None),
+    ],
+)
+def test_buckets_tell_in_their_own_ways_when_files_were_written(
+    entry: dict[str, object], modified_ns: int | None
+) -> None:
+    info = remote.info("s3://b/x", {"name": "b/x", "type": "file", "size": 1, **entry})
+    assert info.modified_ns == modified_ns
+
+
+def test_a_new_file_replaces_none(root: str) -> None:
+    url = storage.join(root, "x")
+    with storage.open_write(url, new=True) as file:
+        file.write(b"first")
+    with pytest.raises(StorageError, match=r"cannot write .*/x: "), storage.open_write(url, new=True) as file:
+        file.write(b"second")
+
+    assert (listed(root), storage.read_bytes(url)) == (["x"], b"first")
 
 
 def test_nothing_there_is_said_plainly(root: str) -> None:
