@@ -5,31 +5,30 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import etl_ray
 from etl_ray.config import JobConfig
 from etl_ray.errors import ConfigError, LockedError, StorageError
-from etl_ray.orchestrators import compact_merge
-from etl_ray.orchestrators.compact_plan import BY_ID, Merge, Part, joined, strands
-from etl_ray.orchestrators.final_files import file_number, write_final
+from etl_ray.orchestrators.compact_plan import Part, joined, strands
+from etl_ray.orchestrators.final_files import file_number
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Ledger, Manifest
-from etl_ray.orchestrators.receipts import Built, BuiltFile
+from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.sample import SampleOptions, write_sample
 from etl_ray.summary import CompactSummary
 from tests.orchestrators.jobs import config, run
+from tests.orchestrators.killing import kill
 from tests.orchestrators.outputs import (
     OWN,
     assert_same_rows,
     files_of,
     partitions_of,
+    places_of,
     rows_by_partition,
     strays_of,
     table_files_of,
@@ -92,6 +91,27 @@ def grown(grown_once: Grown, tmp_path: Path) -> Grown:
     """Return an output of many small files for a test to change."""
     recording = Path(shutil.copytree(grown_once.recording, tmp_path / "recording"))
     return Grown(recording, Path(shutil.copytree(grown_once.output, tmp_path / "output")))
+
+
+@pytest.fixture(scope="module")
+def small_once(tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    root = tmp_path_factory.mktemp("small")
+    write_sample(str(root / "all"), replace(RECORDING, minutes=0.1, start="2025-11-26T23:59:56.500Z", segment_mb=0.02))
+    grown = Grown(root / "recording", root / "output")
+    grown.recording.mkdir()
+    segments = sorted((root / "all").iterdir())
+    for number, path in enumerate(segments):
+        shutil.copy2(path, grown.recording)
+        if number in (1, 3, 5, len(segments) - 1):
+            grown.run()
+    return grown
+
+
+@pytest.fixture
+def small(small_once: Grown, tmp_path: Path) -> Grown:
+    """Return a smaller output for a test to change."""
+    recording = Path(shutil.copytree(small_once.recording, tmp_path / "recording"))
+    return Grown(recording, Path(shutil.copytree(small_once.output, tmp_path / "output")))
 
 
 def files_by_directory(output: Path) -> Counter[str]:
@@ -288,3 +308,188 @@ def test_a_late_segment_lands_in_its_place_between_merged_ones(grown_once: Grown
     grown.compact()
     assert_same_rows(grown.output, grown_once.output)
     assert strays_of(grown.output) == []
+
+
+@pytest.mark.parametrize("moment", range(0, 212, 9))
+def test_a_killed_compaction_costs_only_time(small: Grown, tmp_path: Path, moment: int) -> None:
+    """Killed in front of each ninth call that changes something below OUTPUT."""
+    rows = partitions_of(small.output)
+    undisturbed = Path(shutil.copytree(small.output, tmp_path / "undisturbed"))
+    etl_ray.compact(str(undisturbed), config=LOCAL)
+
+    kill(small.compact, small.output, moment, tmp_path / "seen")
+    seen = {table: places_of(small.output, table) for table in ("level2", "market_trades", "book")}
+    assert {table: len(found) - len(set(found)) for table, found in seen.items()} == dict.fromkeys(seen, 0)
+    small.compact()
+
+    assert table_files_of(small.output) == table_files_of(undisturbed)
+    assert {name: found.equals(rows[name]) for name, found in partitions_of(small.output).items()} == dict.fromkeys(
+        rows, True
+    )
+    assert strays_of(small.output) == []
+    assert small.compact().unchanged
+    assert small.run()
+
+
+def test_what_was_killed_behind_its_commit_is_finished_by_a_run(small: Grown, tmp_path: Path) -> None:
+    undisturbed = Path(shutil.copytree(small.output, tmp_path / "undisturbed"))
+    etl_ray.compact(str(undisturbed), config=LOCAL)
+    before = small.manifest.number
+    moment = kill(lambda: etl_ray.compact(str(undisturbed), config=LOCAL), undisturbed, 1_000, tmp_path / "seen")
+    assert moment < 20  # nothing to do takes few calls
+    for moment in range(1_000):
+        if small.manifest.number > before:
+            break
+        kill(small.compact, small.output, 5 * moment, tmp_path / "seen")
+    assert etl_ray.status(str(small.output)).unpublished is not None
+
+    assert small.run()
+    assert table_files_of(small.output) == table_files_of(undisturbed)
+    assert etl_ray.status(str(small.output)).unpublished is None
+    assert etl_ray.verify(str(small.output)).is_whole
+
+
+def test_a_locked_output_is_left_alone(small: Grown) -> None:
+    before = files_of(small.output)
+    with exclusive(str(small.output / OWN)), pytest.raises(LockedError):
+        small.compact()
+    assert files_of(small.output) == before
+
+
+def test_an_output_that_lacks_a_file_is_refused(small: Grown) -> None:
+    next(small.output.glob(f"level2/*/{CLOSED}/part-00001-*")).unlink()
+    with pytest.raises(ConfigError, match="lacks files of its last run; run `etl-ray run` on it again first"):
+        small.compact()
+
+
+def test_a_damaged_file_is_not_merged_and_nothing_is_committed(small: Grown) -> None:
+    path = next(small.output.glob(f"level2/*/{CLOSED}/part-00001-*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    before = table_files_of(small.output)
+
+    with pytest.raises(StorageError, match=rf"{path.name}: expected the bytes that were committed, found others"):
+        small.compact()
+    assert table_files_of(small.output) == before
+    assert Ledger(str(small.output)).numbers()[-1] == small.manifest.number
+
+
+@pytest.mark.parametrize("target_mb", [0, -1])
+def test_a_target_has_to_be_a_size(small: Grown, target_mb: float) -> None:
+    with pytest.raises(ConfigError, match=f"--target-mb: expected a size above 0, found {target_mb}"):
+        small.compact(target_mb)
+
+
+def test_what_is_no_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    for place, problem in ((tmp_path, "no _etl_ray in it"), (tmp_path / "nowhere", "nothing there")):
+        with pytest.raises(ConfigError, match=f"is no output of etl-ray: .* found {problem}"):
+            etl_ray.compact(str(place), config=LOCAL)
+    (tmp_path / OWN).mkdir()
+    with pytest.raises(ConfigError, match="holds no committed run"):
+        etl_ray.compact(str(tmp_path), config=LOCAL)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [OWN, "mine.txt"]
+
+
+def part(number: int, **sizes: int) -> Part:
+    files = tuple(
+        BuiltFile(table, f"{table}/date=2025-11-26/part-{number:05}-000000000000.parquet", 1, size, "", None, None)
+        for table, size in sizes.items()
+    )
+    return Part(number, files, files)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(4, 1), (5, 1), (1, 1)], [[0, 1, 2]]),
+        ([(4, 1), (7, 1), (3, 1), (1, 1)], [[0], [1, 2], [3]]),
+        ([(1, 6), (1, 5), (1, 4)], [[0], [1, 2]]),
+        ([(30, 0), (1, 0), (2, 0)], [[0], [1, 2]]),
+        ([(1, 1)], [[0]]),
+    ],
+)
+def test_parts_are_joined_as_long_as_each_file_stays_below_the_target(
+    sizes: list[tuple[int, int]], expected: list[list[int]]
+) -> None:
+    strand = [part(number, book=book, checkpoints=other) for number, (book, other) in enumerate(sizes)]
+    found = joined(strand, 10)
+    assert [[file_number(file.path) for file in item.files if file.table == "book"] for item in found] == expected
+    assert [item.is_joined for item in found] == [len(numbers) > 1 for numbers in expected]
+    assert [item.number for item in found] == [numbers[0] for numbers in expected]
+
+
+def manifest_with(paths: list[str], **semantic: object) -> Manifest:
+    files = tuple(BuiltFile(path.split("/")[0], path, 1, 1, "", None, None) for path in paths)
+    channels = {"market_trades": {"processors": [], "partition_cols": ["product_id", "date"]}}
+    text = json.dumps({"channels": channels | semantic})
+    return Manifest(1, "", "", text, None, None, (), (), files, Counts(), {}, (), ())
+
+
+def at(directory: str, *numbers: int) -> list[str]:
+    return [f"{directory}/part-{number:05}-000000000000.parquet" for number in numbers]
+
+
+def test_strands_are_of_closed_dates_and_of_tables_whose_files_follow_each_other() -> None:
+    paths = [
+        *at("level2/product_id=A/date=2025-11-25", 2, 0, 1),
+        *at("level2/product_id=A/date=2025-11-26", 3),
+        *at("level2/product_id=B/date=2025-11-27", 0, 1),
+        *at("rejects/date=unknown", 0, 1),
+        *at("instruments", 0, 1),
+        *at("candles/product_id=A/date=2025-11-25", 0, 1),
+        *at("ticker/date=2025-11-26", 7, 12),
+    ]
+    found = [[part.sources[0].path for part in strand] for strand in strands(manifest_with(paths))]
+    assert found == [sorted(paths[:3]), paths[-2:]]
+
+
+def test_trades_of_several_products_or_of_processors_are_left_alone() -> None:
+    paths = [*at("market_trades/date=2025-11-25", 0, 1), *at("level2/date=2025-11-26", 0)]
+    cases = [
+        {"processors": [], "partition_cols": ["date"]},
+        {"processors": [{"path": "a:B", "options": {}}], "partition_cols": ["product_id", "date"]},
+    ]
+    assert [strands(manifest_with(paths, market_trades=case)) for case in cases] == [[], []]
+    assert len(strands(manifest_with(paths))) == 1
+
+
+def test_shards_of_a_book_are_apart_where_their_dates_are() -> None:
+    book, checkpoints = "book/product_id=A/date=2025-11-", "book_checkpoints/product_id=A/date=2025-11-"
+    paths = [
+        *at(f"{book}24", 0, 1),
+        *at(f"{checkpoints}24", 1, 2),
+        *at(f"{book}24", 2),
+        *at(f"{book}25", 2, 3, 4, 5),
+        *at(f"{checkpoints}25", 4),
+        *at(f"{book}26", 5, 6, 7),
+    ]
+    found = [[part.number for part in strand] for strand in strands(manifest_with(paths))]
+    assert found == [[0, 1], [3, 4]]
+
+
+def test_a_dest_of_reprocess_can_be_merged_too(small: Grown, tmp_path: Path) -> None:
+    again = config(channels={"level2": {"processor_options": {"depth": 2, "ofi_levels": 1}}})
+    dest = tmp_path / "dest"
+    etl_ray.reprocess(str(small.output), str(dest), config=again, books=True)
+    rows = partitions_of(dest)
+
+    assert etl_ray.compact(str(dest), config=LOCAL).merged > 4
+
+    assert {name: found.equals(rows[name]) for name, found in partitions_of(dest).items()} == dict.fromkeys(rows, True)
+    assert etl_ray.reprocess(str(small.output), str(dest), config=again, books=True).unchanged
+
+
+def test_an_output_in_a_bucket_can_be_merged(small: Grown) -> None:
+    import fsspec
+
+    url = "memory://compacted/output"
+    fsspec.filesystem("memory").put(f"{small.output}/", url, recursive=True)
+    done = etl_ray.compact(url, config=LOCAL)
+    assert (done.unchanged, etl_ray.verify(url).is_whole) == (False, True)
+    assert etl_ray.status(url).runs[-1].committed_ns is not None
+    small.compact()
+    places = {file.path for file in small.manifest.files}
+    found = {name.removeprefix("/compacted/output/") for name in fsspec.filesystem("memory").find(url)}
+    assert {name for name in found if not name.startswith(OWN)} == places
