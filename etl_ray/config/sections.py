@@ -173,7 +173,10 @@ class ChannelConfig(Section):
 
 
 class StagingConfig(Section):
-    """How work is cut and where its pieces wait; 1 MB is 1,000,000 bytes. `url` None: OUTPUT/_etl_ray/runs."""
+    """How work is cut and where its pieces wait; 1 MB is 1,000,000 bytes. `url` None: OUTPUT/_etl_ray/staged.
+
+    All pieces of the last `keep_days` days of data are kept for later runs, and those of segments that are gone.
+    """
 
     unit_mb: PositiveFloat = 128.0
     block_mb: PositiveFloat = Field(default_factory=lambda known: min(32.0, known["unit_mb"]))
@@ -181,6 +184,7 @@ class StagingConfig(Section):
     rows_per_group: Count = 262_144
     max_line_mb: PositiveFloat = 16.0
     url: Text | None = None
+    keep_days: Annotated[int, Field(ge=0)] = 2
 
     @field_validator("block_mb")
     @classmethod

@@ -24,7 +24,8 @@ class BookUnit:
 
     `connections` are numbers of connections in the order of their first messages in the unit; with several of them
     `assignment` is where the index of each message's connection stands. `alive` are connections that came before, and
-    `ts_before` is the time of the message before (ns; UNKNOWN_TS if none has told one).
+    `ts_before` is the time of the message before (ns; UNKNOWN_TS if none has told one). `content` is a digest of what
+    its messages are and of which connections.
     """
 
     name: str
@@ -36,6 +37,7 @@ class BookUnit:
     numbered: str
     alive: tuple[Alive, ...]
     ts_before: int
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class BookPlan:
 
     `brought` are the places of the carriers' first messages with the product, ascending. Its integers are
     prices * 10**price_scale and quantities * 10**quantity_scale. Stretches of `begins` begin a shard, and what follows
-    those of `ends`: by the digests that they have as pieces.
+    those of `ends`. `is_fresh`: what was composed before is not used.
     """
 
     product: str
@@ -74,6 +76,7 @@ class BookPlan:
     brought: tuple[int, ...]
     begins: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,12 @@ def stretch_id(unit: str, staged: StagedStretch) -> str:
 
 @dataclass(frozen=True)
 class ComposedBook:
-    """The shards of a product."""
+    """The shards of a product, and the file of the books in front of them, below the staging directory.
+
+    There are none if pieces of the units `lacks` are missing.
+    """
 
     product: str
     shards: tuple[BookShard, ...]
+    path: str
+    lacks: tuple[str, ...] = ()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,123 +12,105 @@ import pyarrow as pa
 from etl_ray import storage
 from etl_ray.book import NetDelta
 from etl_ray.coverage import places
+from etl_ray.errors import NotFoundError
 from etl_ray.orchestrators.book_plans import (
     BookPlan,
     BookShard,
     BookUnit,
     Carrier,
     ComposedBook,
-    StartBook,
     Stretch,
     stretch_id,
 )
+from etl_ray.orchestrators.composition import Clocked, ComposedShard, Composition, Effect, resumed
 from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.publication import Publication
 from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, BookIndex, StagedStretch, book_paths
 from etl_ray.venues.rows import NULL, Int64s
 
-STARTS = "book/starts"
-"""Below the staging directory: the books in front of shards, as the last run has composed them."""
-
 
 @dataclass(frozen=True)
 class ComposeOptions:
-    """How books are composed: shards have about `operations_per_shard`; intervals are of `interval_ns` (0: none)."""
+    """How books are composed: shards have about `operations_per_shard`; intervals are of `interval_ns` (0: none).
+
+    Start books of shards are kept for later runs of the last `keep_days` days that there are.
+    """
 
     staging: str
     operations_per_shard: int
     interval_ns: int
     trust_beat: bool
-
-
-@dataclass(frozen=True)
-class _Effect:
-    """What a stretch does to the book of a connection, at the scales of the plan."""
-
-    connection: int
-    delta: NetDelta
-    clock: int
-    last: int
-
-
-@dataclass
-class _Book:
-    levels: NetDelta
-    clock: int
-    last: int
-
-
-@dataclass
-class _Shard:
-    """A shard that grows: its stretches, and what stood in front of it."""
-
-    starts: tuple[StartBook, ...]
-    clock: int | None
-    stretches: list[Stretch]
-    dates: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Clocked:
-    """A stretch, the product's clock behind it, and whether a message of it is on the published connection."""
-
-    stretch: Stretch
-    clock: int
-    is_published: bool
+    keep_days: int
 
 
 def compose(plan: BookPlan, options: ComposeOptions) -> ComposedBook:
-    """Cut a product's stretches into shards and write the books in front of these."""
-    path = f"{STARTS}/{plan.index:06d}.arrow"
-    begins, ends, before = frozenset(plan.begins), frozenset(plan.ends), ""
-    books: dict[int, _Book] = {}
-    shards: list[_Shard] = []
-    clocked: list[_Clocked] = []
-    clock: int | None = None
+    """Cut a product's stretches into shards and write the books in front of these.
+
+    What an earlier run has composed of the same units is taken up where these end, or at the last shard before.
+    """
+    try:
+        composition = _composed(plan, options)
+    except _LackingError as error:
+        return ComposedBook(plan.product, (), "", error.units)
+    shards = tuple(_finished(plan, composition, options.interval_ns))
+    return ComposedBook(plan.product, shards, composition.path)
+
+
+class _LackingError(Exception):
+    """Operations of these units are not there."""
+
+    def __init__(self, units: tuple[str, ...]) -> None:
+        super().__init__(units)
+        self.units = units
+
+
+def _composed(plan: BookPlan, options: ComposeOptions) -> Composition:
+    composition = resumed(plan, options.staging, options.interval_ns)
+    begins, ends = frozenset(plan.begins), frozenset(plan.ends)
     last_place = {carrier.connection: carrier.last for carrier in plan.carriers}
-    with ExitStack() as stack:
-        file = stack.enter_context(storage.open_write(storage.join(options.staging, path), durable=False))
-        writer = stack.enter_context(
-            pa.ipc.new_file(file, OPERATIONS, options=pa.ipc.IpcWriteOptions(compression="lz4"))
-        )
-        batches = 0
-        for index, unit in enumerate(plan.units):
-            for staged in _stretches(plan, unit, options.staging):
-                stretch = Stretch(index, staged)
-                piece = stretch_id(unit.name, staged)
-                is_cut = piece in begins or before in ends
-                before = piece
-                if is_cut or _begins_shard(shards, staged, options.operations_per_shard):
-                    ended = [c for c in books if last_place[c] < places.place(unit.segment, unit.line_offset)]
-                    for connection in ended:  # nothing can come of it any more
-                        del books[connection]
-                    starts = []
-                    for connection, book in sorted(books.items()):
-                        levels = book.levels
-                        arrays = [pa.array(item) for item in (levels.side, levels.price, levels.quantity)]
-                        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=OPERATIONS))
-                        starts.append(StartBook(connection, batches, book.clock, book.last, _digest(levels)))
-                        batches += 1
-                    shards.append(_Shard(tuple(starts), clock, [], staged.dates))
-                shards[-1].stretches.append(stretch)
-                for effect in _effects(plan, unit, staged, options.staging):
-                    _apply(books, effect)
-                    clock = effect.clock if clock is None else max(clock, effect.clock)
-                if options.interval_ns:
-                    is_published = _is_published(plan, unit, staged, options)
-                    clocked.append(_Clocked(stretch, NULL if clock is None else clock, is_published))
-    return ComposedBook(plan.product, tuple(_finished(plan, path, shards, clocked, options.interval_ns)))
+    unit_before, delta_before = composition.latest
+    before = f"{plan.units[unit_before].name}#{delta_before}"
+    with composition.writing(options.keep_days):
+        for index, staged in _todo(plan, composition, options.staging):
+            unit = plan.units[index]
+            piece = stretch_id(unit.name, staged)
+            is_cut = piece in begins or before in ends
+            before = piece
+            if is_cut or _begins_shard(composition.shards, staged, options.operations_per_shard):
+                composition.forget(connection for connection, last in last_place.items() if last < _place(unit, 0))
+                composition.begin(staged.dates)
+            try:
+                effects = list(_effects(plan, unit, staged, options.staging))
+            except NotFoundError:
+                lacks = tuple(_lacking(plan.units[index:], options.staging))
+                if not lacks:
+                    raise
+                raise _LackingError(lacks) from None
+            for effect in effects:
+                composition.apply(effect)
+            is_published = bool(options.interval_ns) and _is_published(plan, unit, staged, options)
+            composition.add(Stretch(index, staged), is_published=is_published)
+    return composition
 
 
-def _digest(levels: NetDelta) -> str:
-    digest = hashlib.sha256()
-    for column in (levels.side, levels.price, levels.quantity):
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()[:16]
+def _lacking(units: Iterable[BookUnit], staging: str) -> Iterator[str]:
+    """Yield the names of units whose operations may be needed, since they have several connections, and are missing."""
+    for unit in units:
+        if unit.assignment is not None and not storage.exists(storage.join(staging, book_paths(unit.name)[0])):
+            yield unit.name
 
 
-def _begins_shard(shards: list[_Shard], staged: StagedStretch, limit: int) -> bool:
+def _todo(plan: BookPlan, composition: Composition, staging: str) -> Iterator[tuple[int, StagedStretch]]:
+    """Yield the stretches behind what is composed, with the indices of their units."""
+    skipped = composition.stretches_done
+    for index in range(composition.units_done, len(plan.units)):
+        stretches = _stretches(plan, plan.units[index], staging)
+        yield from ((index, staged) for staged in stretches[skipped:])
+        skipped = 0
+
+
+def _begins_shard(shards: Sequence[ComposedShard], staged: StagedStretch, limit: int) -> bool:
     """Cut where enough operations are together, and where dates change: functions of the input alone."""
     if not shards:
         return True
@@ -139,17 +119,10 @@ def _begins_shard(shards: list[_Shard], staged: StagedStretch, limit: int) -> bo
     return operations >= limit or staged.dates != latest.dates
 
 
-def _apply(books: dict[int, _Book], effect: _Effect) -> None:
-    book = books.setdefault(effect.connection, _Book(NetDelta.empty_book(), effect.clock, effect.last))
-    book.levels = effect.delta.apply(book.levels)
-    book.clock, book.last = max(book.clock, effect.clock), effect.last
-
-
-def _finished(
-    plan: BookPlan, path: str, shards: list[_Shard], clocked: list[_Clocked], interval_ns: int
-) -> Iterator[BookShard]:
+def _finished(plan: BookPlan, composition: Composition, interval_ns: int) -> Iterator[BookShard]:
     position = 0
-    for number, shard in enumerate(shards):
+    clocked = [item for shard in composition.shards for item in shard.clocked]
+    for number, shard in enumerate(composition.shards):
         position += len(shard.stretches)
         ahead = _ahead(clocked, position, interval_ns)
         used = sorted({stretch.unit for stretch in (*shard.stretches, *ahead)})
@@ -176,8 +149,8 @@ def _finished(
             ahead=tuple(Stretch(index[item.unit], item.staged) for item in ahead),
             carriers=carriers,
             brought=plan.brought[max(0, bisect_right(plan.brought, first) - 1) : bisect_left(plan.brought, last)],
-            starts_path=path,
-            starts=shard.starts,
+            starts_path=composition.path,
+            starts=tuple(shard.starts),
             clock=shard.clock,
         )
 
@@ -198,7 +171,7 @@ def _seen(carrier: Carrier, first: int, last: int, interval_ns: int) -> Carrier:
     )
 
 
-def _ahead(clocked: list[_Clocked], position: int, interval_ns: int) -> list[Stretch]:
+def _ahead(clocked: Sequence[Clocked], position: int, interval_ns: int) -> list[Stretch]:
     """Return the stretches behind a shard that a row of it may need.
 
     They reach to the end of the interval in which the shard ends, and to the next published message.
@@ -234,7 +207,7 @@ def _stretches(plan: BookPlan, unit: BookUnit, staging: str) -> tuple[StagedStre
     return next(book.stretches for book in index.books if book.product == plan.product)
 
 
-def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str) -> Iterator[_Effect]:
+def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str) -> Iterator[Effect]:
     """Yield what a stretch does, by connection."""
     owner = np.array(unit.connections[:1])
     if unit.assignment is not None:
@@ -246,7 +219,7 @@ def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str
         delta = NetDelta.stored(staged.is_reset, side, price, quantity).rescaled(
             10 ** (plan.price_scale - staged.price_scale), 10 ** (plan.quantity_scale - staged.quantity_scale)
         )
-        yield _Effect(int(owner[0]), delta, staged.clock, _place(unit, staged.last_line))
+        yield Effect(int(owner[0]), delta, staged.clock, _place(unit, staged.last_line))
         return
     operations = read_operations(staging, unit, staged, plan.price_scale, plan.quantity_scale)
     line = messages.column("line").to_numpy()
@@ -258,7 +231,7 @@ def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str
         chosen = by_operation == connection
         delta = NetDelta.of(*(column[chosen] for column in operations))
         mine = owner == connection
-        yield _Effect(connection, delta, int(clocks[mine].max()), _place(unit, int(line[mine][-1])))
+        yield Effect(connection, delta, int(clocks[mine].max()), _place(unit, int(line[mine][-1])))
 
 
 def _place(unit: BookUnit, line: int) -> int:

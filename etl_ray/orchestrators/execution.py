@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from etl_ray import storage
 from etl_ray.config import JobConfig
+from etl_ray.errors import ConfigError, StorageError
 from etl_ray.orchestrators.book_build import BookBuildOptions, BuiltBook
 from etl_ray.orchestrators.book_keys import BookKeys
-from etl_ray.orchestrators.book_plans import BookShard, ComposedBook
+from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
 from etl_ray.orchestrators.books import BookPlans, plan_books
 from etl_ray.orchestrators.build import BuildOptions
 from etl_ray.orchestrators.candle_build import CandleBuildOptions
@@ -24,15 +25,17 @@ from etl_ray.orchestrators.cuts import Cuts, cuts_of
 from etl_ray.orchestrators.derive_plan import DeriveOptions
 from etl_ray.orchestrators.derive_stage import derive_all
 from etl_ray.orchestrators.engines import Engine
-from etl_ray.orchestrators.messages import pack, to_json
+from etl_ray.orchestrators.kept_composition import NOT_KEPT
+from etl_ray.orchestrators.messages import from_json, pack, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions
-from etl_ray.orchestrators.receipt_store import Receipts, ReceiptStore
+from etl_ray.orchestrators.pruning import is_prunable
+from etl_ray.orchestrators.receipt_store import ReceiptStore
 from etl_ray.orchestrators.receipts import Built, BuiltFile, Counts
 from etl_ray.orchestrators.results import key_of
 from etl_ray.orchestrators.resume import finished_units
 from etl_ray.orchestrators.run_plan import RunPlan
 from etl_ray.orchestrators.selection import Selection
-from etl_ray.orchestrators.shards import PackedShard
+from etl_ray.orchestrators.shards import PackedShard, Shard, unit_of
 from etl_ray.orchestrators.stages import Item, Memory, Stages
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
@@ -74,9 +77,11 @@ class Execution:
         self, plan: RunPlan, config: JobConfig, places: Places, *, engine: Engine, memory: Memory, progress: Progress
     ) -> None:
         self.compiling_s = 0.0
+        self.composed: frozenset[str] = frozenset()
         self._plan, self._config, self._places = plan, config, places
         self._engine, self._memory, self._progress = engine, memory, progress
         self._stages = Stages(engine, progress, memory)
+        self._pruned = {name for item in plan.inputs if item.is_pruned for name in item.units}
         self._cuts: Cuts = cuts_of(memory.results)
         self._venue = VENUES[config.venue]
         self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
@@ -96,12 +101,12 @@ class Execution:
             rows_per_file=self._config.staging.rows_per_file,
             cuts=self._cuts,
         )
-        built = self._build(stitched)
+        built = self._build(stitched, store)
         trades = self._trades(stitched)
         candles = self._candles(stitched)
         files = _files(built, trades, candles)
         plans = plan_books(receipts, stitched, self._venue.channels.index("l2_data"), self._cuts)
-        books = self._replay(plans, receipts, stitched)
+        books = self._replay(plans, store, stitched)
         witnessed = hear_witnesses(
             (*files, *_files(books)),
             {book.product for book in books},
@@ -147,9 +152,33 @@ class Execution:
         return storage.join(self._places.waiting, path).removeprefix(self._places.output.rstrip("/") + "/")
 
     def _normalize(self, committed: Mapping[str, bytes]) -> tuple[ReceiptStore, Counts]:
-        staging = self._config.staging
         units = self._plan.units
-        options = NormalizeOptions(
+        receipts = finished_units(units, self._places.staging, committed, self._pruned, self._progress.note)
+        counts = sum((receipt.counts for receipt in receipts.values()), Counts())
+        todo = [unit for unit in units if unit.name not in receipts]
+        self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
+        self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
+        self._progress.advance(
+            sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
+        )
+        check = InputCheck(units, self._venue.name)
+        check.follow(receipts)
+        items = [(to_json(unit), unit.stored_bytes) for unit in todo]
+        for index, result in self._engine.run("normalize", to_json(self._normalize_options), items):
+            receipt = read_receipt(result)
+            receipts.add(receipt)
+            counts += receipt.counts
+            check.follow(receipts)
+            self._progress.advance(todo[index].stored_bytes, 1)
+        self._progress.done()
+        check.check(receipts, counts)
+        counts.check("the run")
+        return receipts, counts
+
+    @cached_property
+    def _normalize_options(self) -> NormalizeOptions:
+        staging = self._config.staging
+        return NormalizeOptions(
             venue=self._config.venue,
             tables=self._tables(),
             selection=self._selection,
@@ -161,27 +190,31 @@ class Execution:
             staging=self._places.staging,
             books=self._config.has_books,
         )
-        receipts = finished_units(units, self._places.staging, committed, self._progress.note)
-        counts = sum((receipt.counts for receipt in receipts.values()), Counts())
-        todo = [unit for unit in units if unit.name not in receipts]
-        self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
-        self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
-        self._progress.advance(
-            sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
-        )
-        check = InputCheck(units, self._venue.name)
-        check.follow(receipts)
-        items = [(to_json(unit), unit.stored_bytes) for unit in todo]
-        for index, result in self._engine.run("normalize", to_json(options), items):
-            receipt = read_receipt(result)
-            receipts.add(receipt)
-            counts += receipt.counts
-            check.follow(receipts)
-            self._progress.advance(todo[index].stored_bytes, 1)
+
+    def _bring_back(self, names: Iterable[str], receipts: ReceiptStore) -> None:
+        """Make the pieces of pruned units again."""
+        wanted = self._pruned.intersection(names)
+        units = [unit for unit in self._plan.units if unit.name in wanted]
+        self._pruned -= wanted
+        present = {item.identity for item in self._plan.inputs if item.is_present}
+        gone = sorted({unit.segment.identity for unit in units} - present)
+        if gone:
+            raise ConfigError(
+                f"what is new belongs between rows of {gone[0]}, which INPUT does not have any more, and whose pieces "
+                "are not kept (see staging.keep_days): bring it back, or --overwrite to replace OUTPUT without it"
+            )
+        if not units:
+            return
+        self._progress.stage("read again", sum(unit.stored_bytes for unit in units), len(units))
+        items = [(to_json(unit), unit.stored_bytes) for unit in units]
+        for index, result in self._engine.run("normalize", to_json(self._normalize_options), items):
+            if read_receipt(result) != receipts[units[index].name]:
+                raise StorageError(
+                    f"{storage.redact(units[index].segment.url)} is not what was read before, though size and version "
+                    "are the same: expected the same lines. Start again with --overwrite"
+                )
+            self._progress.advance(units[index].stored_bytes, 1)
         self._progress.done()
-        check.check(receipts, counts)
-        counts.check("the run")
-        return receipts, counts
 
     @property
     def _build_options(self) -> BuildOptions:
@@ -194,8 +227,13 @@ class Execution:
             processors=self._processors,
         )
 
-    def _build(self, stitched: Stitched) -> list[Built]:
-        return self._stages.run("build", self._build_options, [self._raw(shard) for shard in stitched.shards], Built)
+    def _build(self, stitched: Stitched, receipts: ReceiptStore) -> list[Built]:
+        items = [self._raw(shard) for shard in stitched.shards]
+        if self._pruned:
+            todo = (from_json(Shard, items[index].packed) for index in self._stages.missing("build", items, Built))
+            paths = (source.path for shard in todo for source in shard.sources)
+            self._bring_back((unit_of(path) for path in paths if is_prunable(path)), receipts)
+        return self._stages.run("build", self._build_options, items, Built)
 
     def _raw(self, shard: PackedShard) -> Item:
         # Instruments are limited to the range only when they are built.
@@ -222,26 +260,23 @@ class Execution:
             derived=self._config.derived,
         )
 
-    def _replay(self, plans: BookPlans, receipts: Receipts, stitched: Stitched) -> list[BuiltBook]:
+    def _replay(self, plans: BookPlans, receipts: ReceiptStore, stitched: Stitched) -> list[BuiltBook]:
         """Compose the start books of all shards, then replay these."""
         if not plans.plans:
             return []
         level2, staging = self._config.level2, self._config.staging
-        compose_options = ComposeOptions(
-            staging=self._places.staging,
-            operations_per_shard=staging.rows_per_file,
-            interval_ns=level2.interval_ns,
-            trust_beat=level2.trust_beat,
-        )
-        composed = self._stages.run(
-            "compose",
-            compose_options,
-            [Item(pack(plan), len(plan.units) * 100_000) for plan in plans.plans],
-            ComposedBook,
-        )
-        shards = [shard for book in composed for shard in book.shards]
-        times = {receipt.unit: (receipt.ts_min, receipt.ts_max) for receipt in receipts}
+        times = {receipt.unit: (receipt.ts_min, receipt.ts_max) for receipt in receipts.values()}
         keys = BookKeys(stitched.segments, stitched.ids, times, self._plan.range_ns)
+        composed = self._compose(plans.plans, receipts)
+        items, todo = self._to_replay(composed, keys)
+        # Of old shards start books are not kept: where one is to be replayed, all of its product are made again.
+        lacking = {shard.product for shard in todo if any(start.batch == NOT_KEPT for start in shard.starts)}
+        if lacking:
+            again = [replace(plan, is_fresh=True) for plan in plans.plans if plan.product in lacking]
+            fresh = {book.product: book for book in self._compose(again, receipts)}
+            composed = [fresh.get(book.product, book) for book in composed]
+            items, todo = self._to_replay(composed, keys)
+        self._bring_back((unit.name for shard in todo for unit in shard.units), receipts)
         start_ns, end_ns = self._plan.range_ns
         options = BookBuildOptions(
             staging=self._places.staging,
@@ -255,9 +290,34 @@ class Execution:
             start_ns=start_ns,
             end_ns=end_ns,
         )
-        built = self._stages.run("replay", options, [_book(shard, keys) for shard in shards], BuiltBook, shown="books")
+        built = self._stages.run("replay", options, items, BuiltBook, shown="books")
         numbers = {identity: number for number, identity in enumerate(stitched.segments)}
+        self.composed = frozenset(book.path for book in composed)
         return [book.at(numbers) for book in built]
+
+    def _compose(self, plans: Sequence[BookPlan], receipts: ReceiptStore) -> list[ComposedBook]:
+        options = ComposeOptions(
+            staging=self._places.staging,
+            operations_per_shard=self._config.staging.rows_per_file,
+            interval_ns=self._config.level2.interval_ns,
+            trust_beat=self._config.level2.trust_beat,
+            keep_days=self._config.staging.keep_days,
+        )
+        items = [Item(pack(plan), len(plan.units) * 100_000) for plan in plans]
+        composed = self._stages.run("compose", options, items, ComposedBook)
+        lacking = [index for index, book in enumerate(composed) if book.lacks]
+        if lacking:
+            self._bring_back((name for index in lacking for name in composed[index].lacks), receipts)
+            again = self._stages.run("compose", options, [items[index] for index in lacking], ComposedBook)
+            for index, book in zip(lacking, again, strict=True):
+                composed[index] = book
+        return composed
+
+    def _to_replay(self, composed: Sequence[ComposedBook], keys: BookKeys) -> tuple[list[Item], list[BookShard]]:
+        """Return all shards, and those that are not known from before."""
+        shards = [shard for book in composed for shard in book.shards]
+        items = [_book(shard, keys) for shard in shards]
+        return items, [shards[index] for index in self._stages.missing("replay", items, BuiltBook)]
 
     def _metadata(
         self,

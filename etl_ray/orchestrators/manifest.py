@@ -29,7 +29,8 @@ class Input:
     """A segment as it was read. `version` is the storage's etag, generation or modification time.
 
     `start_ns` and `end_ns` are the range that was applied when its `units` (by name) were read. `is_present`: it was in
-    INPUT when the run began; rows of segments that are gone stay.
+    INPUT when the run began; rows of segments that are gone stay. `is_pruned`: not all pieces of its units are kept, so
+    it has to be read again if something late belongs between its rows.
     """
 
     identity: str
@@ -40,6 +41,7 @@ class Input:
     end_ns: int | None = None
     units: tuple[str, ...] = ()
     is_present: bool = True
+    is_pruned: bool = False
 
 
 @dataclass(frozen=True)

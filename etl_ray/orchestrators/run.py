@@ -12,13 +12,14 @@ from etl_ray import storage
 from etl_ray.config import JobConfig
 from etl_ray.errors import ConfigError, StorageError
 from etl_ray.orchestrators.committed import Committed, committed_receipts, read_committed
-from etl_ray.orchestrators.compose import STARTS
 from etl_ray.orchestrators.engines import choose_engine
 from etl_ray.orchestrators.execution import Done, Execution, Places
 from etl_ray.orchestrators.findings import damaged, findings
+from etl_ray.orchestrators.kept_composition import COMPOSED
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest, distinct
 from etl_ray.orchestrators.numbered import ASSIGNED
+from etl_ray.orchestrators.pruning import is_prunable, kept_from_ns
 from etl_ray.orchestrators.publishing import publish
 from etl_ray.orchestrators.receipt_files import write_receipts
 from etl_ray.orchestrators.receipts import Receipt
@@ -26,6 +27,7 @@ from etl_ray.orchestrators.refusals import check_output, check_same_config, chec
 from etl_ray.orchestrators.results import write_results
 from etl_ray.orchestrators.run_plan import RunPlan, plan_run
 from etl_ray.orchestrators.run_summary import summary_of
+from etl_ray.orchestrators.shards import unit_of
 from etl_ray.orchestrators.stages import Memory
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments
@@ -103,6 +105,7 @@ class _Run:
         self._plan, self._config, self._ledger = plan, config, ledger
         self._latest, self._committed = latest, committed
         self._sources, self._progress = sources, progress
+        self._composed: frozenset[str] | None = None
         self._number = 1 if latest is None else latest.number + 1
         # Who starts anew keeps apart from pieces that others made.
         self._staged = f"{self._number:06d}" if committed is None else committed.manifest.staged
@@ -127,6 +130,7 @@ class _Run:
         finally:
             engine.close()
             self.compiling_s = execution.compiling_s
+        self._composed = execution.composed
         manifest = self._manifest(done, memory)
         check()
         self._ledger.commit(manifest)
@@ -138,12 +142,17 @@ class _Run:
         check()
         storage.delete_tree(storage.join(self._ledger.own, "runs"))
         live = {unit.name for unit in self._plan.units}
+        pruned = {name for item in manifest.inputs if item.is_pruned for name in item.units}
         root = self._staging("")
         for url in _files_below(root):
             name, _, piece = url.removeprefix(root.rstrip("/") + "/").partition("/")
-            unit = piece.rpartition("/")[2].rpartition(".")[0]
-            is_of_run = piece.startswith((f"{ASSIGNED}/", f"{STARTS}/", "receipts/"))
-            if name != manifest.staged or is_of_run or unit not in live:
+            unit = unit_of(piece)
+            if piece.startswith(f"{COMPOSED}/"):
+                is_dead = self._composed is not None and piece.endswith(".arrow") and piece not in self._composed
+            else:
+                is_of_run = piece.startswith((f"{ASSIGNED}/", "receipts/"))
+                is_dead = is_of_run or unit not in live or (unit in pruned and is_prunable(piece))
+            if name != manifest.staged or is_dead:
                 check()
                 storage.delete(url)
         beside = {*manifest.receipts, manifest.results}
@@ -202,14 +211,30 @@ class _Run:
         )
 
     def _inputs(self, done: Done) -> tuple[Input, ...]:
-        """Return the inputs; one that changed or vanished while it was read has no version: it is read again."""
+        """Return the inputs, with what is known of them now.
+
+        One that changed or vanished while it was read has no version: it is read again. Old ones are pruned, unless
+        they are gone: then their pieces cannot be made again.
+        """
         broken = {
             unit.segment.identity: unit.segment
             for unit in self._new_units()
             if done.store[unit.name].damage is not None
         }
         volatile = {identity for identity, segment in broken.items() if _is_other_now(segment)}
-        return tuple(replace(item, version="") if item.identity in volatile else item for item in self._plan.inputs)
+        since = kept_from_ns(done.store.values(), self._config.staging.keep_days)
+        found = []
+        for item in self._plan.inputs:
+            times = [done.store[name].ts_max for name in item.units]
+            is_old = since is not None and all(ts is not None and ts < since for ts in times)
+            found.append(
+                replace(
+                    item,
+                    version="" if item.identity in volatile else item.version,
+                    is_pruned=item.is_pruned or (is_old and item.is_present and item.identity not in volatile),
+                )
+            )
+        return tuple(found)
 
 
 def _is_other_now(segment: Segment) -> bool:

@@ -63,6 +63,11 @@ def piece_id(path: str, group: int) -> str:
     return f"{path}#{group}"
 
 
+def unit_of(path: str) -> str:
+    """Return the name of the unit that a staged file is of."""
+    return path.rpartition("/")[2].rpartition(".")[0]
+
+
 @dataclass(frozen=True)
 class PackedShard:
     """A shard of some kind, packed, and its rows; `key`, `cut` and `number` as in `stages.Item`.

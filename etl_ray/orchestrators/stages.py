@@ -91,6 +91,11 @@ class Stages:
     progress: Progress
     memory: Memory = field(default_factory=Memory)
 
+    def missing(self, stage: Stage, items: Sequence[Item], kind: type[object]) -> list[int]:
+        """Return the indices of the items whose results are not known from before."""
+        known = self.memory.recall(stage, kind, items)
+        return [index for index, item in enumerate(items) if item.key is None or item.key not in known]
+
     def run(
         self,
         stage: Stage,

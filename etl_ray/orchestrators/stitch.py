@@ -89,6 +89,8 @@ def stitch(
         connections, assignment = follow_messages(
             staging, unit, receipt, tracker=tracker, timeline=timeline, place=place
         )
+        # What has no number (-1) has no row, so it does not matter which connection its index stands for.
+        ids = tuple(tracker.ids[code] if code >= 0 else "" for code in connections)
         if receipt.book:
             book_unit = BookUnit(
                 name=unit.name,
@@ -100,13 +102,12 @@ def stitch(
                 numbered=receipt.numbered.path,
                 alive=tuple(Alive(*found) for found in timeline.alive(_MAX_ALIVE)),
                 ts_before=ts_before,
+                content=key_of(unit.name, str(line_offset), assignment or "", *ids),
             )
             for book in receipt.book.products:
                 book_units.setdefault(sys.intern(book.product), []).append(book_unit)
         rejects += receipt.counts.rejects
         damages += receipt.damage is not None
-        # What has no number (-1) has no row, so it does not matter which connection its index stands for.
-        ids = tuple(tracker.ids[code] if code >= 0 else "" for code in connections)
         for file in receipt.files:
             sources.append(Source(file.path, segment, line_offset, ids, assignment))
             for index, group in enumerate(file.groups):

@@ -54,17 +54,14 @@ class Step:
     kind: str
 
 
-STEPS = st.lists(
-    st.builds(
-        Step,
-        st.sampled_from((0, 0, 0, 1, 2)),
-        st.sampled_from(STEPS_MS),
-        st.sampled_from((0, 0, 0, 0, 0, 1, 3)),
-        st.one_of(EVENTS, EVENTS, EVENTS, st.sampled_from(("garbage", "restart"))),
-    ),
-    min_size=1,
-    max_size=60,
+STEP = st.builds(
+    Step,
+    st.sampled_from((0, 0, 0, 1, 2)),
+    st.sampled_from(STEPS_MS),
+    st.sampled_from((0, 0, 0, 0, 0, 1, 3)),
+    st.one_of(EVENTS, EVENTS, EVENTS, st.sampled_from(("garbage", "restart"))),
 )
+STEPS = st.lists(STEP, min_size=1, max_size=60)
 CUTS = st.fixed_dictionaries(
     {
         "unit_mb": st.sampled_from((0.0003, 0.0007, 0.002)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from etl_ray.errors import WrongInputError
 from tests.orchestrators.jobs import run
 from tests.orchestrators.outputs import OWN, decoded
-from tests.orchestrators.test_books_of_any_recording import CUTS, FEATURES, OPTIONS, STEPS, Step, lines_of
+from tests.orchestrators.test_books_of_any_recording import CUTS, FEATURES, OPTIONS, STEP, Step, lines_of
 
 MAX_SEGMENTS = 5
 RUNS = 3
+LONG_ENOUGH = 2
+"""Days of which pieces have to be kept so that no segment of a recording over a midnight is read again."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,14 @@ def play(segments: list[bytes], histories: list[History], root: Path, config: di
         committed |= {path for path, data in files.items() if path.exists() and path.read_bytes() == data}
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
 @given(
-    steps=STEPS,
-    count=st.integers(1, MAX_SEGMENTS),
+    steps=st.lists(STEP, min_size=15, max_size=80),
+    count=st.integers(2, MAX_SEGMENTS),
     histories=HISTORIES,
+    in_order=st.booleans(),
     staging=CUTS,
+    keep_days=st.sampled_from((0, 1, 2)),
     options=OPTIONS,
     everything=st.booleans(),
 )
@@ -121,15 +125,21 @@ def test_any_history_gives_the_rows_of_one_run(
     steps: list[Step],
     count: int,
     histories: list[History],
+    in_order: bool,
     staging: dict[str, object],
+    keep_days: int,
     options: dict[str, object],
     everything: bool,
 ) -> None:
     options = {**FEATURES, **options}
     if everything:
         options |= {"emit": "message", "compute_features": True}
+    if in_order:
+        histories = sorted(histories, key=lambda history: history.whole)
+    if keep_days < LONG_ENOUGH:  # what is gone could be needed again
+        histories = [replace(history, gone=RUNS + 1) for history in histories]
     config: dict[str, object] = {
-        "staging": staging,
+        "staging": {**staging, "keep_days": keep_days},
         "channels": {"level2": {"processor_options": options}},
         **(EVERYTHING if everything else {}),
     }
