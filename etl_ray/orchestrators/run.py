@@ -24,6 +24,7 @@ from etl_ray.orchestrators.publishing import publish
 from etl_ray.orchestrators.receipt_files import write_receipts
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_config, check_segments
+from etl_ray.orchestrators.removal import check_archive, remove_segments
 from etl_ray.orchestrators.results import write_results
 from etl_ray.orchestrators.run_plan import RunPlan, plan_run
 from etl_ray.orchestrators.run_summary import summary_of
@@ -63,6 +64,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
     segments = find_segments(*input_urls)
     for input_url in input_urls:
         check_output(input_url, output_url)
+    check_archive(input_urls, output_url, config)
     ledger = Ledger(storage.canonical(output_url))
     check_segments(segments, ledger.output)
     ledger.check_owner()
@@ -83,9 +85,10 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
         unchanged = latest is not None and committed is not None and run.is_done(latest)
         manifest = latest if latest is not None and unchanged else run.execute(hold.check)
         run.clear(manifest, hold.check)
+        removed = remove_segments(segments, input_urls, ledger, config, hold.check)
         seconds = time.monotonic() - started_s - run.compiling_s
         summary = summary_of(manifest, output_url, seconds=seconds, unchanged=unchanged)
-        return Outcome(summary, ledger, manifest.number)
+        return Outcome(replace(summary, removed=removed), ledger, manifest.number)
 
 
 class _Run:
@@ -223,10 +226,11 @@ class _Run:
         }
         volatile = {identity for identity, segment in broken.items() if _is_other_now(segment)}
         since = kept_from_ns(done.store.values(), self._config.staging.keep_days)
+        keeps = self._config.after == "keep"  # segments that are to be removed cannot be read again
         found = []
         for item in self._plan.inputs:
             times = [done.store[name].ts_max for name in item.units]
-            is_old = since is not None and all(ts is not None and ts < since for ts in times)
+            is_old = since is not None and keeps and all(ts is not None and ts < since for ts in times)
             found.append(
                 replace(
                     item,
