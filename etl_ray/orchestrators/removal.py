@@ -46,8 +46,9 @@ def remove_segments(
 ) -> int:
     """Archive or delete segments if the config says so and nothing can be lost by it; return how many were.
 
-    A segment stays while it is the newest, damaged, not settled, not committed as it is, or beyond the range of the
-    run. What fails is told as a warning, and tried again by the next run. `check` raises if OUTPUT is held no longer.
+    A segment stays while it is the newest, damaged, not settled, not committed as it is, has messages beyond the range
+    of the run, or may have to be read again. What fails is told as a warning, and tried again by the next run. `check`
+    raises if OUTPUT is held no longer.
     """
     if config.after == "keep":
         return 0
@@ -59,6 +60,7 @@ def remove_segments(
             return 0
         _put_back(manifest)
         removable = removable_segments(segments, ledger, manifest)
+        _tell_pruned(segments, manifest)
     except StorageError as error:
         logger.warning("no segment is removed: %s", error)
         return 0
@@ -106,6 +108,17 @@ def _is_within(receipt: Receipt, item: Input) -> bool:
     is_before = item.start_ns is not None and receipt.ts_min is not None and receipt.ts_min < item.start_ns
     is_behind = item.end_ns is not None and receipt.ts_max is not None and receipt.ts_max >= item.end_ns
     return not is_before and not is_behind
+
+
+def _tell_pruned(segments: Sequence[Segment], manifest: Manifest) -> None:
+    here = {segment.identity for segment in segments}
+    count = sum(item.is_pruned and item.identity in here for item in manifest.inputs)
+    if count:
+        logger.warning(
+            "%s segments stay: runs without --after have kept too little of them to do without them when a late "
+            "segment comes; run once with --overwrite to have them removed",
+            f"{count:,}",
+        )
 
 
 class _Removal:

@@ -22,6 +22,7 @@ from etl_ray.orchestrators.numbered import ASSIGNED
 from etl_ray.orchestrators.pruning import is_prunable, kept_from_ns
 from etl_ray.orchestrators.publishing import publish
 from etl_ray.orchestrators.receipt_files import write_receipts
+from etl_ray.orchestrators.receipt_store import ReceiptStore
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_config, check_segments
 from etl_ray.orchestrators.removal import check_archive, remove_segments
@@ -129,7 +130,7 @@ class _Run:
         engine = choose_engine(self._config, sum(unit.stored_bytes for unit in self._new_units()))
         execution = Execution(self._plan, self._config, places, engine=engine, memory=memory, progress=self._progress)
         try:
-            done = execution.run({} if self._committed is None else self._committed.receipts.all_packed())
+            done = execution.run(ReceiptStore() if self._committed is None else self._committed.receipts)
         finally:
             engine.close()
             self.compiling_s = execution.compiling_s
@@ -173,15 +174,15 @@ class _Run:
         return storage.join(storage.canonical(self._config.staging.url), own, name)
 
     def _new_units(self) -> list[Unit]:
-        known = {} if self._committed is None else self._committed.receipts.all_packed()
+        known = () if self._committed is None else self._committed.receipts
         return [unit for unit in self._plan.units if unit.name not in known]
 
     def _manifest(self, done: Done, memory: Memory) -> Manifest:
         """Write what the manifest refers to; return the manifest."""
         plan, config, number = self._plan, self._config, self._number
         receipts = () if self._committed is None else self._committed.manifest.receipts
-        known = {} if self._committed is None else self._committed.receipts.all_packed()
-        new = [unit for unit in plan.units if known.get(unit.name) != done.store.packed(unit.name)]
+        known = ReceiptStore() if self._committed is None else self._committed.receipts
+        new = [unit for unit in plan.units if unit.name not in known]
         if len(receipts) >= _MAX_RECEIPT_FILES or len(new) == len(plan.units):
             receipts, new = (), list(plan.units)
         if new:
@@ -189,7 +190,6 @@ class _Run:
             write_receipts(storage.join(self._ledger.own, receipts[-1]), new, done.store)
         results = f"results/{number:06d}.parquet"
         write_results(storage.join(self._ledger.own, results), memory.kept.values())
-        in_order = done.store.in_order([unit.name for unit in plan.units])
         return Manifest(
             number=number,
             run_id=plan.run_id,
@@ -202,9 +202,9 @@ class _Run:
             files=distinct(done.files),
             counts=done.counts,
             messages=done.messages,
-            damaged=damaged(plan.units, in_order),
+            damaged=damaged(plan.units, (done.store.facts[unit.name] for unit in plan.units)),
             findings=(
-                *findings(plan.units, done.store, done.counts, done.stitched.timeline),
+                *findings(plan.units, done.store.facts, done.counts, done.stitched.timeline),
                 *done.refused,
             ),
             moved={new: old for new, old in memory.moved.items() if new != old},
@@ -217,19 +217,19 @@ class _Run:
         """Return the inputs, with what is known of them now.
 
         One that changed or vanished while it was read has no version: it is read again. Old ones are pruned, unless
-        they are gone: then their pieces cannot be made again.
+        they are gone or are to be removed: then their pieces cannot be made again.
         """
         broken = {
             unit.segment.identity: unit.segment
             for unit in self._new_units()
-            if done.store[unit.name].damage is not None
+            if done.store.facts[unit.name].damage is not None
         }
         volatile = {identity for identity, segment in broken.items() if _is_other_now(segment)}
-        since = kept_from_ns(done.store.values(), self._config.staging.keep_days)
-        keeps = self._config.after == "keep"  # segments that are to be removed cannot be read again
+        since = kept_from_ns(done.store.facts.values(), self._config.staging.keep_days)
+        keeps = self._config.after == "keep"
         found = []
         for item in self._plan.inputs:
-            times = [done.store[name].ts_max for name in item.units]
+            times = [done.store.facts[name].ts_max for name in item.units]
             is_old = since is not None and keeps and all(ts is not None and ts < since for ts in times)
             found.append(
                 replace(
