@@ -43,7 +43,7 @@ def read_committed(ledger: Ledger, manifest: Manifest, note: Callable[[str], Non
         try:
             for row in read_receipts(storage.join(ledger.own, path), wanted):
                 found[row.name] = Unit(segments[row.name], row.start, row.end, row.content)
-                store.add_packed(row.name, row.receipt)
+                store.add_packed(row.name, row.receipt, row.facts)
         except NotFoundError as error:
             note(f"{error}; units that it has the receipts of are read again")
     units = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -30,7 +30,7 @@ from etl_ray.orchestrators.messages import from_json, pack, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions
 from etl_ray.orchestrators.pruning import is_prunable
 from etl_ray.orchestrators.receipt_store import ReceiptStore
-from etl_ray.orchestrators.receipts import Built, BuiltFile, Counts
+from etl_ray.orchestrators.receipts import Built, BuiltFile, Counts, sum_counts
 from etl_ray.orchestrators.results import key_of
 from etl_ray.orchestrators.resume import finished_units
 from etl_ray.orchestrators.run_plan import RunPlan
@@ -87,8 +87,8 @@ class Execution:
         self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
         self._selection = Selection(self._channels(), config.products, *plan.range_ns)
 
-    def run(self, committed: Mapping[str, bytes]) -> Done:
-        """Do all stages; `committed` are the packed receipts of units that need not be read again."""
+    def run(self, committed: ReceiptStore) -> Done:
+        """Do all stages; `committed` are the receipts of units that need not be read again."""
         for specs in self._processors.values():
             load_processors(specs)  # so that a wrong path is told before anything is read
         store, counts = self._normalize(committed)
@@ -118,8 +118,8 @@ class Execution:
         files = (*files, *_files(books), *self._metadata(stitched, trades, books, witnessed))
         files = (*files, *derive_all(files, self._derive_options, self._stages, self._where))
         messages: Counter[str] = Counter()
-        for receipt in receipts:
-            messages.update(receipt.messages)
+        for unit in self._plan.units:
+            messages.update(store.facts[unit.name].messages)
         return Done(store, counts, dict(sorted(messages.items())), files, stitched, plans.refused)
 
     def _channels(self) -> tuple[str, ...]:
@@ -151,10 +151,10 @@ class Execution:
             return self._memory.moved[path]
         return storage.join(self._places.waiting, path).removeprefix(self._places.output.rstrip("/") + "/")
 
-    def _normalize(self, committed: Mapping[str, bytes]) -> tuple[ReceiptStore, Counts]:
+    def _normalize(self, committed: ReceiptStore) -> tuple[ReceiptStore, Counts]:
         units = self._plan.units
         receipts = finished_units(units, self._places.staging, committed, self._pruned, self._progress.note)
-        counts = sum((receipt.counts for receipt in receipts.values()), Counts())
+        counts = sum_counts(item.counts for item in receipts.facts.values())
         todo = [unit for unit in units if unit.name not in receipts]
         self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
@@ -162,16 +162,16 @@ class Execution:
             sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
         )
         check = InputCheck(units, self._venue.name)
-        check.follow(receipts)
+        check.follow(receipts.facts)
         items = [(to_json(unit), unit.stored_bytes) for unit in todo]
         for index, result in self._engine.run("normalize", to_json(self._normalize_options), items):
             receipt = read_receipt(result)
             receipts.add(receipt)
             counts += receipt.counts
-            check.follow(receipts)
+            check.follow(receipts.facts)
             self._progress.advance(todo[index].stored_bytes, 1)
         self._progress.done()
-        check.check(receipts, counts)
+        check.check(receipts.facts, counts)
         counts.check("the run")
         return receipts, counts
 
@@ -265,7 +265,7 @@ class Execution:
         if not plans.plans:
             return []
         level2, staging = self._config.level2, self._config.staging
-        times = {receipt.unit: (receipt.ts_min, receipt.ts_max) for receipt in receipts.values()}
+        times = {unit: (facts.ts_min, facts.ts_max) for unit, facts in receipts.facts.items()}
         keys = BookKeys(stitched.segments, stitched.ids, times, self._plan.range_ns)
         composed = self._compose(plans.plans, receipts)
         items, todo = self._to_replay(composed, keys)

@@ -6,29 +6,29 @@ from collections.abc import Iterable, Mapping
 
 from etl_ray import storage
 from etl_ray.coverage.timeline import Timeline
-from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.receipts import Counts, UnitFacts
 from etl_ray.readers.segments import Unit
 
 
-def damaged(units: Iterable[Unit], receipts: Iterable[Receipt]) -> tuple[str, ...]:
-    """Say for each damaged segment where its first damage is. `units` are in arrival order, `receipts` are theirs."""
+def damaged(units: Iterable[Unit], facts: Iterable[UnitFacts]) -> tuple[str, ...]:
+    """Say for each damaged segment where its first damage is. `units` are in arrival order, `facts` are theirs."""
     first: dict[str, str] = {}
-    for unit, receipt in zip(units, receipts, strict=True):
-        if receipt.damage is not None:
-            first.setdefault(unit.segment.identity, receipt.damage)
+    for unit, found in zip(units, facts, strict=True):
+        if found.damage is not None:
+            first.setdefault(unit.segment.identity, found.damage)
     return tuple(first.values())
 
 
 def findings(
-    units: Iterable[Unit], receipts: Mapping[str, Receipt], counts: Counts, timeline: Timeline
+    units: Iterable[Unit], facts: Mapping[str, UnitFacts], counts: Counts, timeline: Timeline
 ) -> tuple[str, ...]:
     """Return what --strict objects to."""
     told = []
     if counts.rejects == 1:
-        told.append(f"1 line was rejected, in {first_reject(units, receipts)}")
+        told.append(f"1 line was rejected, in {first_reject(units, facts)}")
     elif counts.rejects:
         told.append(
-            f"{counts.rejects:,} lines were rejected, the first in {first_reject(units, receipts)}; "
+            f"{counts.rejects:,} lines were rejected, the first in {first_reject(units, facts)}; "
             "the table rejects says where each is and why"
         )
     holes = [hole for record in timeline.connections for hole in record.holes.found if hole.kind != "explained"]
@@ -47,18 +47,18 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def first_reject(units: Iterable[Unit], receipts: Mapping[str, Receipt]) -> str:
+def first_reject(units: Iterable[Unit], facts: Mapping[str, UnitFacts]) -> str:
     """Say where the first rejected line is and why it was rejected. `units` are in arrival order.
 
-    All units up to that line have receipts, by the name of the unit.
+    All units up to that line are in `facts`, by name.
     """
     segment, lines = "", 0
     for unit in units:
-        receipt = receipts[unit.name]
+        found = facts[unit.name]
         if unit.segment.identity != segment:
             segment, lines = unit.segment.identity, 0
-        if receipt.first_reject is not None:
-            line = lines + receipt.first_reject.line
-            return f"{storage.redact(unit.segment.url)}, line {line:,}: {receipt.first_reject.reason}"
-        lines += receipt.counts.lines
+        if found.first_reject is not None:
+            line = lines + found.first_reject.line
+            return f"{storage.redact(unit.segment.url)}, line {line:,}: {found.first_reject.reason}"
+        lines += found.counts.lines
     raise AssertionError("no unit has a rejected line")

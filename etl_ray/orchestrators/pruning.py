@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.orchestrators.receipts import Pieces, Receipt, UnitFacts
 from etl_ray.venues.rows import NS_PER_DAY
 
 _PRUNED = ("level2/", "ticker/", "heartbeats/", "status/", "subscriptions/", "book/operations/")
@@ -16,7 +16,31 @@ def is_prunable(path: str) -> bool:
     return path.startswith(_PRUNED)
 
 
-def kept_from_ns(receipts: Iterable[Receipt], keep_days: int) -> int | None:
+def facts_of(receipt: Receipt) -> UnitFacts:
+    """Return what a run asks of every receipt."""
+    sizes = {file.path: file.bytes for file in receipt.files}
+    sizes[receipt.numbered.path] = receipt.numbered.bytes
+    sizes[receipt.numbered.marks] = receipt.numbered.marks_bytes
+    sizes.update(receipt.book.sizes if receipt.book else {})
+    kept, prunable = Pieces(), Pieces()
+    for path, size in sizes.items():
+        if is_prunable(path):
+            prunable += Pieces(1, size)
+        else:
+            kept += Pieces(1, size)
+    return UnitFacts(
+        counts=receipt.counts,
+        messages=receipt.messages,
+        damage=receipt.damage,
+        first_reject=receipt.first_reject,
+        ts_min=receipt.ts_min,
+        ts_max=receipt.ts_max,
+        kept=kept,
+        prunable=prunable,
+    )
+
+
+def kept_from_ns(facts: Iterable[UnitFacts], keep_days: int) -> int | None:
     """Return the time (ns UTC) from which on units keep all their pieces: of so many days of data; None: all do."""
-    latest = max((receipt.ts_max for receipt in receipts if receipt.ts_max is not None), default=None)
+    latest = max((item.ts_max for item in facts if item.ts_max is not None), default=None)
     return None if latest is None else (latest // NS_PER_DAY + 1 - keep_days) * NS_PER_DAY

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from etl_ray import storage
 from etl_ray.errors import StorageError
+from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.receipt_store import ReceiptStore
+from etl_ray.orchestrators.receipts import UnitFacts
 from etl_ray.readers.segments import Unit
 
 _SCHEMA = pa.schema(
@@ -19,6 +21,7 @@ _SCHEMA = pa.schema(
         ("content", pa.string()),
         ("start", pa.int64()),
         ("end", pa.int64()),
+        ("facts", pa.binary()),
         ("receipt", pa.binary()),
     ]
 )
@@ -27,12 +30,13 @@ _ROWS = 4096
 
 @dataclass(frozen=True)
 class CommittedUnit:
-    """The place of a unit in its segment, and its packed receipt."""
+    """The place of a unit in its segment, its packed receipt, and what is asked of all receipts."""
 
     name: str
     content: str
     start: int
     end: int | None
+    facts: UnitFacts
     receipt: bytes
 
 
@@ -46,6 +50,7 @@ def write_receipts(url: str, units: Sequence[Unit], store: ReceiptStore) -> None
                     "content": unit.content,
                     "start": unit.start,
                     "end": unit.end,
+                    "facts": to_json(store.facts[unit.name]),
                     "receipt": store.packed(unit.name),
                 }
                 for unit in units[begin : begin + _ROWS]
@@ -60,6 +65,9 @@ def read_receipts(url: str, wanted: Collection[str]) -> Iterator[CommittedUnit]:
             for group in range(file.num_row_groups):
                 for row in file.read_row_group(group, use_threads=False).to_pylist():
                     if row["unit"] in wanted:
-                        yield CommittedUnit(row["unit"], row["content"], row["start"], row["end"], row["receipt"])
+                        facts = from_json(UnitFacts, row["facts"], f"{storage.redact(url)}, {row['unit']}")
+                        yield CommittedUnit(
+                            row["unit"], row["content"], row["start"], row["end"], facts, row["receipt"]
+                        )
     except pa.ArrowException as error:
         raise StorageError(f"{storage.redact(url)}: cannot be read as Parquet: {error}") from None

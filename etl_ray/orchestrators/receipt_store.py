@@ -5,34 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from etl_ray.orchestrators.messages import from_json, pack
-from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.orchestrators.pruning import facts_of
+from etl_ray.orchestrators.receipts import Receipt, UnitFacts
 
 
 class ReceiptStore(Mapping[str, Receipt]):
-    """Receipts by unit, packed: each access unpacks one."""
+    """Receipts by unit, packed: each access unpacks one. `facts` are what is asked of all of them."""
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}
+        self.facts: dict[str, UnitFacts] = {}
 
     def add(self, receipt: Receipt) -> None:
         """Keep a receipt."""
-        self._packed[receipt.unit] = pack(receipt)
+        self.add_packed(receipt.unit, pack(receipt), facts_of(receipt))
 
-    def add_packed(self, unit: str, packed: bytes) -> None:
+    def add_packed(self, unit: str, packed: bytes, facts: UnitFacts) -> None:
         """Keep a receipt that is packed already."""
         self._packed[unit] = packed
-
-    def all_packed(self) -> Mapping[str, bytes]:
-        """Return the receipts as they are kept, by unit."""
-        return self._packed
+        self.facts[unit] = facts
 
     def packed(self, unit: str) -> bytes:
         """Return a receipt as it is kept."""
         return self._packed[unit]
-
-    def drop(self, unit: str) -> None:
-        """Forget a receipt, if there is one."""
-        self._packed.pop(unit, None)
 
     def __getitem__(self, unit: str) -> Receipt:
         return from_json(Receipt, self._packed[unit])

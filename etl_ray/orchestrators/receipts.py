@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 
@@ -95,6 +95,16 @@ class Counts:
             raise AssertionError(f"{place}: {self.lines} lines were read, but {told} accounted for: {self}")
 
 
+def sum_counts(found: Iterable[Counts]) -> Counts:
+    """Add up accounts."""
+    names = [item.name for item in fields(Counts)]
+    totals = dict.fromkeys(names, 0)
+    for counts in found:
+        for name in names:
+            totals[name] += getattr(counts, name)
+    return Counts(**totals)
+
+
 @dataclass(frozen=True)
 class FirstReject:
     """The first rejected line of a unit, its number counted from the unit's beginning, and why it was rejected."""
@@ -138,6 +148,31 @@ class BuiltFile:
     sha256: str
     ts_min: int | None
     ts_max: int | None
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """How many staged files there are of a unit, and their size in bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Pieces) -> Pieces:
+        return Pieces(self.files + other.files, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """What a run asks of every receipt: fields of `Receipt`, and its pieces: those always kept, and the others."""
+
+    counts: Counts
+    messages: Mapping[str, int]
+    damage: str | None
+    first_reject: FirstReject | None
+    ts_min: int | None
+    ts_max: int | None
+    kept: Pieces
+    prunable: Pieces
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def _is_same_in(range_ns: TimeRange, item: Input, committed: Committed, units: S
     start, end = _bounds(range_ns)
     start_old, end_old = _bounds((item.start_ns, item.end_ns))
     for unit in units:
-        receipt = committed.receipts[unit.name]
+        receipt = committed.receipts.facts[unit.name]
         if receipt.ts_min is None or receipt.ts_max is None:
             continue
         is_before = receipt.ts_min < start_old and receipt.ts_max >= start and start < start_old

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from etl_ray.errors import WrongInputError
 from etl_ray.orchestrators.findings import first_reject
-from etl_ray.orchestrators.receipts import Counts, Receipt
+from etl_ray.orchestrators.receipts import Counts, UnitFacts
 from etl_ray.readers.segments import Unit
 
 EARLY_STOP_LINES = 1_000_000
@@ -23,18 +23,18 @@ class InputCheck:
         self._first = Counts()
         self._left = deque(unit.name for unit in units)
 
-    def follow(self, receipts: Mapping[str, Receipt]) -> None:
-        """Raise WrongInputError as soon as the first lines decide; `receipts` are those so far, by unit."""
-        while self._first.lines < EARLY_STOP_LINES and self._left and self._left[0] in receipts:
-            self._first += receipts[self._left.popleft()].counts
+    def follow(self, facts: Mapping[str, UnitFacts]) -> None:
+        """Raise WrongInputError as soon as the first lines decide; `facts` are those so far, by unit."""
+        while self._first.lines < EARLY_STOP_LINES and self._left and self._left[0] in facts:
+            self._first += facts[self._left.popleft()].counts
         if self._first.lines >= EARLY_STOP_LINES:
-            self.check(receipts, self._first)
+            self.check(facts, self._first)
 
-    def check(self, receipts: Mapping[str, Receipt], counts: Counts) -> None:
+    def check(self, facts: Mapping[str, UnitFacts], counts: Counts) -> None:
         """Raise WrongInputError if more than half of the lines in `counts` are rejected."""
         if 2 * counts.rejects > counts.lines:
             raise WrongInputError(
                 f"{counts.rejects:,} of the first {counts.lines:,} lines were rejected, more than half: expected a "
                 f"recording of {self._venue} messages. Nothing was committed. The first of them is in "
-                f"{first_reject(self._units, receipts)}"
+                f"{first_reject(self._units, facts)}"
             )
