@@ -31,8 +31,8 @@ def items_of(weights: Sequence[int]) -> list[tuple[bytes, int]]:
     return [(b"%d" % index, weight) for index, weight in enumerate(weights)]
 
 
-def weights_of(bundles: list[list[bytes]], weights: Sequence[int]) -> list[list[int]]:
-    return [[weights[int(item)] for item in items] for items in bundles]
+def weights_of(bundles: list[tuple[int, list[bytes]]], weights: Sequence[int]) -> list[list[int]]:
+    return [[weights[int(item)] for item in items] for _, items in bundles]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_bundles_are_of_about_equal_weight(weights: list[int], slots: int, expec
 @given(st.lists(st.integers(0, 4 * GB), max_size=200), st.integers(1, 64))
 def test_every_item_is_in_one_bundle_in_order(weights: list[int], slots: int) -> None:
     bundles = bundle(items_of(weights), slots=slots)
-    assert [item for items in bundles for item in items] == [item for item, _ in items_of(weights)]
-    assert all(bundles)
+    assert [item for _, items in bundles for item in items] == [item for item, _ in items_of(weights)]
+    assert [index for index, _ in bundles] == [int(items[0]) for _, items in bundles]
     target = max(1, min(GB, sum(weights) // (4 * slots)))
     # A bundle is closed by the item with which it reaches its weight.
     for found in weights_of(bundles, weights):
@@ -91,11 +91,11 @@ def raising(error: Exception) -> Callable[..., bytes]:
 )
 def test_known_errors_come_back_as_themselves(error: EtlRayError, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_engine, "work", raising(error))
-    batch = pa.table({"items": pa.array([[b"a", b"bad"], [b"c"]])})
+    batch = pa.table({"index": [3, 7], "items": pa.array([[b"a", b"bad"], [b"c"]])})
     tables = list(do_bundle(batch, stage="build", options=b""))
     assert len({table.schema for table in tables}) == 1
     found = pa.concat_tables(tables).to_pylist()
-    assert [row["result"] for row in found] == [b"did a", None, b"did c"]
+    assert [(row["index"], row["result"]) for row in found] == [(3, b"did a"), (4, None), (7, b"did c")]
     assert [row["error"] is None for row in found] == [True, False, True]
     restored = restore_error(found[1]["error"])
     assert type(restored) is type(error)
@@ -115,7 +115,7 @@ def test_a_private_error_comes_back_as_the_public_one_that_it_is() -> None:
 
 def test_a_defect_is_not_turned_into_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_engine, "work", raising(ZeroDivisionError("a defect")))
-    done = do_bundle(pa.table({"items": pa.array([[b"a", b"bad"]])}), stage="build", options=b"")
+    done = do_bundle(pa.table({"index": [0], "items": pa.array([[b"a", b"bad"]])}), stage="build", options=b"")
     assert next(done)["result"].to_pylist() == [b"did a"]
     with pytest.raises(ZeroDivisionError, match="a defect"):
         next(done)
