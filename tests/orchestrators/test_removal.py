@@ -163,7 +163,7 @@ def test_what_is_not_committed_as_it_is_stays(changes: dict[str, object], place:
     assert told() == []
 
 
-def test_what_no_storage_tells_the_version_of_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_storage_tells_the_version_of_stays(place: Place, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     place.commit_input(SECOND, version="")
     segments = [
         replace(segment, version="") if segment.identity == SECOND else segment
@@ -175,6 +175,7 @@ def test_what_no_storage_tells_the_version_of_stays(place: Place, monkeypatch: p
     )
     assert remove_segments(segments, [], place.ledger, config(after="delete"), lambda: None) == 2
     assert place.names() == [SECOND, NEWEST]
+    assert told() == []
 
 
 def test_only_the_newest_manifest_counts(place: Place) -> None:
