@@ -153,7 +153,9 @@ class Execution:
 
     def _normalize(self, committed: ReceiptStore) -> tuple[ReceiptStore, Counts]:
         units = self._plan.units
-        receipts = finished_units(units, self._places.staging, committed, self._pruned, self._progress.note)
+        receipts = finished_units(
+            units, self._places.staging, committed, self._pruned, self._plan.reread, self._progress.note
+        )
         counts = sum_counts(item.counts for item in receipts.facts.values())
         todo = [unit for unit in units if unit.name not in receipts]
         self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from etl_ray import storage
-from etl_ray.errors import NotFoundError
+from etl_ray.errors import NotFoundError, StorageError
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.staged_books import StagedStretch
 
@@ -14,6 +15,8 @@ COMPOSED = "book/composed"
 """Below the staging directory: of each product a description, and the Arrow file of books that this names."""
 NOT_KEPT = -1
 """The batch of a start book that is not kept any more."""
+_DESCRIBED = 2
+"""A description and the file that it names."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,43 @@ def name_of(product: str) -> str:
 
 def read_kept(staging: str, product: str) -> Kept | None:
     """Return what is kept of a product, None if that is nothing, or not all there."""
-    url = _url(staging, product)
+    kept = _read(_url(staging, product))
+    return kept if kept is not None and storage.exists(storage.join(staging, kept.path)) else None
+
+
+def _read(url: str) -> Kept | None:
     try:
-        kept = from_json(Kept, storage.read_bytes(url), storage.redact(url))
+        text = storage.read_bytes(url)
     except NotFoundError:
         return None
-    return kept if storage.exists(storage.join(staging, kept.path)) else None
+    try:
+        return from_json(Kept, text, storage.redact(url))
+    except StorageError:  # it was not flushed when the power failed: it is composed again
+        return None
+
+
+def kept_pieces(staging: str, pieces: Iterable[str], books: Collection[str] | None) -> frozenset[str]:
+    """Return which pieces below `COMPOSED` are descriptions with their books; others are of runs that died.
+
+    `books` are the files of books if they are known; if not (None), the descriptions tell.
+    """
+    by_product: dict[str, set[str]] = {}
+    for piece in pieces:
+        if piece.startswith(f"{COMPOSED}/"):
+            by_product.setdefault(piece.partition(".")[0], set()).add(piece)
+    found: set[str] = set()
+    for product, mine in by_product.items():
+        description = f"{product}.json"
+        if books is not None:
+            named = mine.intersection(books)
+        elif len(mine) > _DESCRIBED:  # a large description is read only if there is something to decide
+            kept = _read(storage.join(staging, description))
+            named = mine & {kept.path if kept else ""}
+        else:
+            named = mine - {description}
+        if named and description in mine:
+            found |= {description, *named}
+    return frozenset(found)
 
 
 def write_kept(staging: str, product: str, kept: Kept) -> None:

@@ -49,19 +49,26 @@ class Normalizer:
     """Normalizes one unit after another with memory that is allocated once."""
 
     def __init__(self, options: NormalizeOptions) -> None:
-        self._options = options
+        self.options = options
         self._venue = VENUES[options.venue]
         self._parser = LineParser(self._venue, options.numbers, block_bytes=options.block_bytes)
         self._buffer = BlockBuffer()
 
     def run(self, unit: Unit) -> Receipt:
         """Write the staged files of a unit, then its receipt; return the receipt."""
-        options = self._options
-        account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
-        damage: str | None = None
+        options = self.options
         blocks = _Blocks(
             unit, block_bytes=options.block_bytes, max_line_bytes=options.max_line_bytes, buffer=self._buffer
         )
+        return self._staged(unit, blocks, None)
+
+    def left_out(self, unit: Unit, reason: str) -> Receipt:
+        """Write staged files of a unit as if it had no line, then its receipt; return the receipt."""
+        return self._staged(unit, None, str(SegmentError(storage.redact(unit.segment.url), unit.start, reason)))
+
+    def _staged(self, unit: Unit, blocks: _Blocks | None, damage: str | None) -> Receipt:
+        options = self.options
+        account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
         self._parser.begin_unit()
         with (
             StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer,
@@ -69,7 +76,7 @@ class Normalizer:
             BookStager(options.staging, unit.name) as books,
         ):
             try:
-                for block in blocks:
+                for block in blocks or ():
                     for parsed in self._parse(block):
                         account.add(parsed, self._write(parsed, unit, writer=writer, numbered=numbered, books=books))
             except SegmentError as error:
@@ -77,9 +84,10 @@ class Normalizer:
             files = writer.finish()
             numbers = numbered.finish(self._parser.symbols)
             book = books.finish() if options.books else None
+        read_bytes = 0 if blocks is None else _unpacked_bytes(unit, blocks.end)
         receipt = Receipt(
             unit=unit.name,
-            counts=account.counts + Counts(bytes=_unpacked_bytes(unit, blocks.end)),
+            counts=account.counts + Counts(bytes=read_bytes),
             messages=dict(sorted(account.messages.items())),
             numbered=numbers,
             files=files,
@@ -96,7 +104,7 @@ class Normalizer:
     def _parse(self, block: Block | LongLine) -> Iterator[Parsed]:
         if isinstance(block, Block):
             return self._parser.parse(block.data, block.size, block.offset)
-        limit_bytes = self._options.max_line_bytes
+        limit_bytes = self.options.max_line_bytes
         return iter(
             (
                 self._parser.long_line(
@@ -109,7 +117,7 @@ class Normalizer:
         self, parsed: Parsed, unit: Unit, *, writer: StagedWriter, numbered: NumberedWriter, books: BookStager
     ) -> Sorted:
         """Stage what is selected of a stretch of lines; return what became of its messages."""
-        options = self._options
+        options = self.options
         sorted_messages = sort_messages(parsed, options.selection, self._venue)
         before = numbered.add(parsed)
         for shape in self._venue.shapes:
@@ -135,7 +143,7 @@ class Normalizer:
 
     def _stage_books(self, rows: Rows, parsed: Parsed, before: int, books: BookStager) -> None:
         """Stage the books of the selected products, whatever range and channels are: these limit rows only."""
-        everything = replace(self._options.selection, start_ns=None, end_ns=None)
+        everything = replace(self.options.selection, start_ns=None, end_ns=None)
         wanted = np.ones(len(parsed.messages), np.bool_)
         rows = select_rows(rows, "product_id", parsed, accepted=wanted, selection=everything)
         if len(rows):

@@ -11,9 +11,9 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
-from etl_ray import errors
 from etl_ray.config import failpoint
 from etl_ray.errors import ConfigError, EtlRayError
+from etl_ray.orchestrators.failures_as_data import describe_error, restore_error
 from etl_ray.orchestrators.work import Stage, work
 from etl_ray.storage import failpoints
 
@@ -169,22 +169,3 @@ def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.T
                     "error": pa.array([error], pa.list_(pa.string())),
                 }
             )
-
-
-def describe_error(failure: EtlRayError) -> list[str]:
-    """Return the class and the arguments of an exception; of a private class the nearest public one and its message."""
-    kind = type(failure)
-    if getattr(errors, kind.__name__, None) is kind:
-        return [kind.__name__, *(str(arg) for arg in failure.args)]
-    public = next(base for base in kind.__mro__ if getattr(errors, base.__name__, None) is base)
-    return [public.__name__, str(failure)]
-
-
-def restore_error(described: list[str]) -> EtlRayError:
-    """Return the exception that a worker has described by its class and arguments."""
-    name, *args = described
-    kind = getattr(errors, name)
-    if kind is errors.SegmentError:
-        return errors.SegmentError(args[0], int(args[1]), args[2])
-    found: EtlRayError = kind(*args)
-    return found

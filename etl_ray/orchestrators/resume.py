@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, StorageError
+from etl_ray.orchestrators.isolation import BEGUN
 from etl_ray.orchestrators.normalize import receipt_url
 from etl_ray.orchestrators.pruning import is_prunable
 from etl_ray.orchestrators.receipt_store import ReceiptStore
@@ -20,18 +21,20 @@ def finished_units(
     staging: str,
     committed: ReceiptStore,
     pruned: Collection[str],
+    reread: Collection[str],
     note: Callable[[str], None],
 ) -> ReceiptStore:
     """Return the receipts of finished units whose staged pieces are all there.
 
-    Of units that are `pruned` only some pieces are kept. `note` is told of each unit that is damaged or lacks pieces.
+    Of units that are `pruned` only some pieces are kept; those of `reread` are not finished. `note` is told of each
+    unit that is damaged or lacks pieces.
     """
     found = ReceiptStore()
     there = _Staged(staging)
     for unit in units:
         name = unit.name
         try:
-            if name in committed:
+            if name in committed and name not in reread:
                 there.check(name, committed, is_pruned=name in pruned)
                 found.add_packed(name, committed.packed(name), committed.facts[name])
             elif name in there.receipts:
@@ -67,6 +70,8 @@ class _Staged:
             unit = unit_of(path)
             if path.startswith("receipts/"):
                 self.receipts.add(unit)
+                continue
+            if path.startswith(f"{BEGUN}/"):
                 continue
             counted = self._prunable if is_prunable(path) else self._kept
             counted[unit] = counted.get(unit, Pieces()) + Pieces(1, info.size)

@@ -15,7 +15,8 @@ from etl_ray.orchestrators.committed import Committed, committed_receipts, read_
 from etl_ray.orchestrators.engines import choose_engine
 from etl_ray.orchestrators.execution import Done, Execution, Places
 from etl_ray.orchestrators.findings import damaged, findings
-from etl_ray.orchestrators.kept_composition import COMPOSED
+from etl_ray.orchestrators.isolation import BEGUN
+from etl_ray.orchestrators.kept_composition import COMPOSED, kept_pieces
 from etl_ray.orchestrators.lock import exclusive
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest, distinct
 from etl_ray.orchestrators.numbered import ASSIGNED
@@ -118,6 +119,7 @@ class _Run:
         """Say whether the newest state is what this run would make, with every file in its place."""
         return (
             latest.run_id == self._plan.run_id
+            and not self._plan.reread
             and all(item.version or not item.is_present for item in latest.inputs)
             and self._ledger.is_whole(latest)
         )
@@ -148,13 +150,18 @@ class _Run:
         live = {unit.name for unit in self._plan.units}
         pruned = {name for item in manifest.inputs if item.is_pruned for name in item.units}
         root = self._staging("")
-        for url in _files_below(root):
+        storage.delete_temporary(root)  # of workers that were killed
+        urls = _files_below(root)
+        staged = self._staging(manifest.staged)
+        pieces = (url.removeprefix(staged.rstrip("/") + "/") for url in urls)
+        composed = kept_pieces(staged, pieces, self._composed)
+        for url in urls:
             name, _, piece = url.removeprefix(root.rstrip("/") + "/").partition("/")
             unit = unit_of(piece)
             if piece.startswith(f"{COMPOSED}/"):
-                is_dead = self._composed is not None and piece.endswith(".arrow") and piece not in self._composed
+                is_dead = piece not in composed
             else:
-                is_of_run = piece.startswith((f"{ASSIGNED}/", "receipts/"))
+                is_of_run = piece.startswith((f"{ASSIGNED}/", f"{BEGUN}/", "receipts/"))
                 is_dead = is_of_run or unit not in live or (unit in pruned and is_prunable(piece))
             if name != manifest.staged or is_dead:
                 check()
@@ -226,18 +233,14 @@ class _Run:
         }
         volatile = {identity for identity, segment in broken.items() if _is_other_now(segment)}
         since = kept_from_ns(done.store.facts.values(), self._config.staging.keep_days)
-        keeps = self._config.after == "keep"
+        may_prune = since is not None and self._config.after == "keep"
         found = []
         for item in self._plan.inputs:
+            is_volatile = item.identity in volatile
             times = [done.store.facts[name].ts_max for name in item.units]
-            is_old = since is not None and keeps and all(ts is not None and ts < since for ts in times)
-            found.append(
-                replace(
-                    item,
-                    version="" if item.identity in volatile else item.version,
-                    is_pruned=item.is_pruned or (is_old and item.is_present and item.identity not in volatile),
-                )
-            )
+            is_old = all(ts is not None and since is not None and ts < since for ts in times)
+            is_pruned = item.is_pruned or (is_old and may_prune and item.is_present and not is_volatile)
+            found.append(replace(item, version="" if is_volatile else item.version, is_pruned=is_pruned))
         return tuple(found)
 
 

@@ -20,12 +20,16 @@ _BEGINNING, _END = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The inputs of a run by identity, those that are gone as well; their units in arrival order, and its range."""
+    """The inputs of a run by identity, those that are gone as well; their units in arrival order, and its range.
+
+    Units of `reread`, by name, are known, but not all of their pieces are kept, and all are wanted.
+    """
 
     run_id: str
     inputs: tuple[Input, ...]
     units: tuple[Unit, ...]
     range_ns: TimeRange
+    reread: frozenset[str] = frozenset()
 
 
 def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committed | None, *, output: str) -> RunPlan:
@@ -40,6 +44,7 @@ def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committe
     inputs: dict[str, Input] = {}
     units: dict[str, tuple[Unit, ...]] = {}
     new: list[Segment] = []
+    reread: set[str] = set()
     here = {segment.identity for segment in segments}
     for item in before.values():
         if item.identity not in here and committed is not None and item.units:
@@ -64,7 +69,11 @@ def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committe
         ):
             new.append(segment)
         else:
-            inputs[segment.identity] = replace(was, url=storage.redact(segment.url), is_present=True)
+            again = was.is_pruned and config.after != "keep"  # soon there will be no way to make its pieces again
+            reread |= set(was.units) if again else set()
+            is_pruned = was.is_pruned and not again
+            url = storage.redact(segment.url)
+            inputs[segment.identity] = replace(was, url=url, is_present=True, is_pruned=is_pruned)
             units[segment.identity] = tuple(replace(unit, segment=segment) for unit in known)
     for unit in plan_units(new, config.staging.unit_bytes):
         content = _content(unit, config, range_ns)
@@ -86,6 +95,7 @@ def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committe
         inputs=found,
         units=tuple(unit for identity in ordered for unit in units.get(identity, ())),
         range_ns=range_ns,
+        reread=frozenset(reread),
     )
 
 

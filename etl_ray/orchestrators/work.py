@@ -19,6 +19,7 @@ from etl_ray.orchestrators.compact_plan import Merge
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.derive import derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
+from etl_ray.orchestrators.isolation import normalized
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.rebook import RebookOptions, rebook
@@ -58,7 +59,8 @@ def work(stage: Stage, options: bytes, item: bytes) -> bytes:
     if stage == "normalize":
         unit = from_json(Unit, item)
         with _named(_place(unit)):
-            return to_json(_normalizer(options).run(unit))
+            normalizer = _normalizer(options)
+            return to_json(normalized(unit, normalizer.options, normalizer))
     if stage == "compose":
         plan = from_json(BookPlan, item)
         with _named(f"the book of {plan.product}"):

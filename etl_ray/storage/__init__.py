@@ -153,16 +153,16 @@ def write_bytes(url: str, data: bytes, *, durable: bool = True) -> None:
     reach("write.after", url)
 
 
-def create_new(url: str, data: bytes) -> bool:
+def create_new(url: str, data: bytes, *, durable: bool = True) -> bool:
     """Write a file unless one is there: return False and change nothing then. Of several writers one gets True.
 
     After a lost answer it may say False for a file that this call has made: where that matters, put something unique
-    into `data` and compare.
+    into `data` and compare. `durable` as in `open_write`.
     """
 
     def create() -> bool:
         if is_local(url):
-            return local.create(local_path(url), data)
+            return local.create(local_path(url), data, durable=durable)
         fs, path = remote.filesystem(url)
         # memory:// checks and writes in two steps; buckets do both in one request and need no lock.
         with _MEMORY_LOCK if url.startswith("memory://") else nullcontext():

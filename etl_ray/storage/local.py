@@ -162,18 +162,20 @@ def linking(source: Path, target: Path) -> Callable[[], None]:
     return link
 
 
-def create(path: Path, data: bytes) -> bool:
-    """Write a file whole unless one is there already; tell whether this call made it."""
+def create(path: Path, data: bytes, *, durable: bool) -> bool:
+    """Write a file whole unless one is there already; tell whether this call made it. `durable` as in `write`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(temporary_name())
     try:
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         reach("create.whole", str(path))
         created = _link_new(temporary, path)
-        _sync_directory(path.parent)
+        if durable:
+            _sync_directory(path.parent)
         return created
     finally:
         with suppress(OSError):
