@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_ray.orchestrators.committed import committed_receipts
+from etl_ray.orchestrators.kept_composition import COMPOSED, name_of
 from etl_ray.orchestrators.manifest import Ledger
+from etl_ray.orchestrators.pruning import is_prunable
 from etl_ray.tables.lineage import ARRIVAL_ORDER
 
 OWN = "_etl_ray"
@@ -68,21 +71,29 @@ def _is_final(name: str, data: bytes, digest: str | None) -> bool:
     return match is not None and found == digest and match["content"] == found[:12]
 
 
-def pieces_of(output: Path) -> set[str]:
-    """Return what is kept of the units that OUTPUT was made of, below the place of their pieces."""
+def pieces_of(output: Path, staging: Path | None = None) -> set[str]:
+    """Return what is kept of the units that OUTPUT was made of, below `staging` (None: below `_etl_ray`).
+
+    That are their pieces, of old units only some, and of each product its composed book in a file that another names.
+    """
     ledger = Ledger(str(output))
     manifest = ledger.latest()
     assert manifest is not None
-    return {
-        f"{manifest.staged}/{path}"
-        for receipt in committed_receipts(ledger, manifest)
-        for path in (
-            *(file.path for file in receipt.files),
-            receipt.numbered.path,
-            receipt.numbered.marks,
-            *(receipt.book.sizes if receipt.book else ()),
-        )
-    }
+    units = {name: item for item in manifest.inputs for name in item.units}
+    pieces: set[str] = set()
+    products: set[str] = set()
+    for receipt in committed_receipts(ledger, manifest):
+        paths = {file.path for file in receipt.files} | {receipt.numbered.path, receipt.numbered.marks}
+        if receipt.book is not None:
+            paths |= receipt.book.sizes.keys()
+            products |= {book.product for book in receipt.book.products}
+        pieces |= {path for path in paths if not (units[receipt.unit].is_pruned and is_prunable(path))}
+    root = (staging or output / OWN / "staged") / manifest.staged
+    for product in products:
+        name = f"{COMPOSED}/{name_of(product)}.json"
+        if (root / name).exists():
+            pieces |= {name, json.loads((root / name).read_bytes())["path"]}
+    return {f"{manifest.staged}/{path}" for path in pieces}
 
 
 def part_of(directory: Path, number: int = 0) -> Path:

@@ -149,7 +149,7 @@ def test_a_run_that_finds_nothing_to_do_clears_what_dead_writers_left(sample_dir
         "staged/000002/level2/x-0123456789ab.parquet",
         f"staged/000002/level2/{unit}",
         "staged/000001/level2/x-0123456789ab.parquet",
-        "staged/000001/book/starts/x.arrow",
+        "staged/000001/book/composed/x.arrow",
         "staged/000001/connections/x.int32",
         f"staged/000001/receipts/{Path(unit).stem}.json",
     ):
@@ -170,6 +170,6 @@ def test_staging_elsewhere_keeps_the_pieces_of_units_alone(
     assert any((tmp_path / "staging").rglob("*.parquet"))
     run(sample_dir, output_dir, **elsewhere)
     (own,) = (tmp_path / "staging").iterdir()
-    assert set(files_of(own)) == pieces_of(output_dir)
+    assert set(files_of(own)) == pieces_of(output_dir, own)
     assert [name for name in files_of(output_dir) if name.startswith("_etl_ray/staged")] == []
     assert strays_of(output_dir) == []
