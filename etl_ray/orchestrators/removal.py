@@ -115,8 +115,8 @@ def _tell_pruned(segments: Sequence[Segment], manifest: Manifest) -> None:
     count = sum(item.is_pruned and item.identity in here for item in manifest.inputs)
     if count:
         logger.warning(
-            "%s segments stay: runs without --after have kept too little of them to do without them when a late "
-            "segment comes; run once with --overwrite to have them removed",
+            "segments left in INPUT: %s, of which runs without --after have kept too little to do without them when a "
+            "late segment comes; run once with --overwrite to have them removed",
             f"{count:,}",
         )
 

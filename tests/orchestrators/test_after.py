@@ -126,6 +126,18 @@ def test_an_archive_has_the_folders_and_bytes_of_input(kind: str, old: Path, tmp
     assert archived(archive) == before
 
 
+def test_segments_leave_a_bucket(recording: Path, tmp_path: Path) -> None:
+    before = content(recording)
+    for name, data in before.items():
+        storage.write_bytes(f"memory://archive/input/day/{name}", data)
+    given: dict[str, object] = {"after": "archive", "archive_to": "memory://archive/done", **FEW}
+    assert run("memory://archive/input", tmp_path / "output", **given).removed == 0
+    later = run("memory://archive/input", tmp_path / "output", settle="1ms", **given)
+    assert (later.unchanged, later.removed) == (True, 3)
+    assert archived("memory://archive/input") == {f"day/{NEWEST}": before.pop(NEWEST)}
+    assert archived("memory://archive/done") == {f"day/{name}": data for name, data in before.items()}
+
+
 def test_segments_of_a_pattern_are_archived_under_their_base_names(old: Path, tmp_path: Path) -> None:
     (old / "a").mkdir()
     (old / FIRST).rename(old / "a" / FIRST)
@@ -151,9 +163,31 @@ def test_what_is_in_the_archive_already_is_not_copied_again(old: Path, tmp_path:
     archive = tmp_path / "archive"
     archive.mkdir()
     shutil.copy(old / FIRST, archive)
-    inode = (archive / FIRST).stat().st_ino
+    failpoints.arm(f"log:{tmp_path}/log")
     assert run(old, tmp_path / "output", after="archive", archive_to=str(archive), **FEW).removed == 3
-    assert (archive / FIRST).stat().st_ino == inode
+    written = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("write.before")]
+    assert [name for name in (FIRST, SECOND, THIRD) if f"write.before {archive / name}" in written] == [SECOND, THIRD]
+
+
+def test_who_is_faster_to_write_to_the_archive_is_not_replaced(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "archive"
+    shutil.copytree(old, archive)
+    (archive / SECOND).write_bytes(b"other")
+    exists, asked = storage.exists, set[str]()
+
+    def late(url: str) -> bool:
+        if url.startswith(str(archive)) and url not in asked:
+            asked.add(url)
+            return False
+        return exists(url)
+
+    monkeypatch.setattr(storage, "exists", late)
+    assert run(old, tmp_path / "output", after="archive", archive_to=str(archive), **FEW).removed == 2
+    assert len(asked) == 3
+    assert sorted(content(old)) == [SECOND, NEWEST]
+    assert (archive / SECOND).read_bytes() == b"other"
 
 
 def test_other_content_in_the_archive_stays_and_so_does_the_segment(

@@ -195,8 +195,8 @@ def test_what_has_to_be_read_again_for_late_segments_stays(place: Place, told: T
     assert place.remove() == 2
     assert place.names() == [SECOND, NEWEST]
     assert told() == [
-        "1 segments stay: runs without --after have kept too little of them to do without them when a late segment "
-        "comes; run once with --overwrite to have them removed"
+        "segments left in INPUT: 1, of which runs without --after have kept too little to do without them when a late "
+        "segment comes; run once with --overwrite to have them removed"
     ]
 
 
