@@ -188,30 +188,38 @@ def _own_words(rows: pa.Table) -> pa.Table:
 
 @dataclass
 class _Cursor:
-    """Rows that come in tables, taken in other portions."""
+    """The rows of files, taken in portions."""
 
-    tables: Iterator[pa.Table]
+    schema: pa.Schema
+    files: Sequence[_File]
     taken: int = 0
     rest: list[pa.Table] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._tables = (rows for file in self.files for rows in file.groups())
+        self._total = sum(file.rows for file in self.files)
+
     def take(self, count: int) -> pa.Table:
         """Return the next rows, fewer at the end."""
-        while sum(len(rows) for rows in self.rest) < count and (rows := next(self.tables, None)) is not None:
+        while sum(len(rows) for rows in self.rest) < count and (rows := next(self._tables, None)) is not None:
             self.rest.append(rows)
-        whole = pa.concat_tables(self.rest)
-        self.rest = [whole.slice(count)]
+        whole = pa.concat_tables([self.schema.empty_table(), *self.rest])
+        # An empty slice would keep the memory of all rows.
+        self.rest = [whole.slice(count)] if len(whole) > count else []
         found = whole.slice(0, count)
         self.taken += len(found)
+        if self.taken == self._total:
+            self._tables.close()  # there may be many files, of which few are read at once
         return found
 
 
 def _prove(files: Sequence[_File], merged: _File, *, by_id: bool) -> None:
     """Raise AssertionError unless the merged file has all rows of the others, and no other ones, in order."""
     if by_id:
-        cursors = [_Cursor(file.groups()) for file in files]
+        cursors = [_Cursor(merged.schema, [file]) for file in files]
         begins = np.array([file.ids[0] for file in files], np.int64)
     else:
-        cursors = [_Cursor(rows for file in files for rows in file.groups())]
+        cursors = [_Cursor(merged.schema, files)]
         begins = np.zeros(0, np.int64)
     last: tuple[int, int] | None = None
     for rows in merged.groups():

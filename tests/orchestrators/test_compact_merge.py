@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -208,3 +209,22 @@ def test_few_row_groups_are_held_at_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(compact_merge._Waiting, "take", counted)
     assert rows_of(tmp_path, merged(tmp_path, files)) == [(k, k) for k in range(400)]
     assert max(held) <= 8
+
+
+@pytest.mark.parametrize("table", [BY_ID, "ticker"])
+def test_few_files_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    files = written(tmp_path, [trades([(n, n), (n + 1, n + 1)]) for n in range(0, 80, 2)], group=1, table=table)
+    opened_now: list[str] = []
+    most = 0
+    open_file = compact_merge._open
+
+    def counted(url: str, opened: ExitStack) -> pq.ParquetFile:
+        nonlocal most
+        opened_now.append(url)
+        opened.callback(lambda: opened_now.remove(url))
+        most = max(most, len(opened_now))
+        return open_file(url, opened)
+
+    monkeypatch.setattr(compact_merge, "_open", counted)
+    assert len(rows_of(tmp_path, merged(tmp_path, files))) == 80
+    assert (most <= 4, opened_now) == (True, [])
