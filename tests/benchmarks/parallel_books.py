@@ -27,6 +27,7 @@ from etl_ray.job import ETLJob
 from etl_ray.orchestrators.book_build import BookBuildOptions
 from etl_ray.orchestrators.books import plan_books
 from etl_ray.orchestrators.compose import ComposeOptions, compose
+from etl_ray.orchestrators.cuts import Cuts
 from etl_ray.orchestrators.messages import pack, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions, Normalizer
 from etl_ray.orchestrators.selection import Selection
@@ -86,10 +87,12 @@ def prepare(input_dir: Path, place: Path) -> Prepared:
     )
     normalizer = Normalizer(options)
     receipts = [normalizer.run(unit) for unit in units]
-    stitched = stitch(units, receipts, staging=options.staging, partition_cols=columns, rows_per_file=4_000_000)
-    (plan,) = plan_books(receipts, stitched, VENUE.channels.index("l2_data")).plans
+    stitched = stitch(
+        units, receipts, staging=options.staging, partition_cols=columns, rows_per_file=4_000_000, cuts=Cuts()
+    )
+    (plan,) = plan_books(receipts, stitched, VENUE.channels.index("l2_data"), Cuts()).plans
     shards = compose(
-        plan, ComposeOptions(options.staging, OPERATIONS_PER_SHARD, interval_ns=0, trust_beat=False)
+        plan, ComposeOptions(options.staging, OPERATIONS_PER_SHARD, interval_ns=0, trust_beat=False, keep_days=2)
     ).shards
     return Prepared(
         tuple(pack(shard) for shard in shards),

@@ -22,6 +22,7 @@ import pyarrow as pa
 from etl_ray.orchestrators.book_plans import BookPlan
 from etl_ray.orchestrators.books import plan_books
 from etl_ray.orchestrators.compose import ComposeOptions, compose
+from etl_ray.orchestrators.cuts import Cuts
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.numbered import _MARKS, _SCHEMA
 from etl_ray.orchestrators.receipt_store import ReceiptStore
@@ -72,7 +73,6 @@ class Staging:
             "book/messages",
             "book/deltas",
             "book/index",
-            "book/starts",
         ):
             (root / folder).mkdir(parents=True)
         self._marks, self._deltas = root / "marks.arrow", root / "deltas.arrow"
@@ -187,14 +187,14 @@ def measure(root: Path, count: int, composed: int) -> None:
     started, cpu = time.perf_counter(), time.process_time()
     columns = {table: TABLES[table].partition_cols for table in TABLES}
     receipts = store.in_order([unit.name for unit in units])
-    stitched = stitch(units, receipts, staging=str(root), partition_cols=columns, rows_per_file=4_000_000)
+    stitched = stitch(units, receipts, staging=str(root), partition_cols=columns, rows_per_file=4_000_000, cuts=Cuts())
     shards = len(stitched.shards) + len(stitched.trades)
     print(
         f"stitch: {time.perf_counter() - started:.0f} s ({time.process_time() - cpu:.0f} s of CPU), "
         f"{shards:,} shards, {len(stitched.ids)} connections, peak {peak_mb():,.0f} MB"
     )
     started = time.perf_counter()
-    plans = plan_books(receipts, stitched, VENUE.channels.index("l2_data")).plans
+    plans = plan_books(receipts, stitched, VENUE.channels.index("l2_data"), Cuts()).plans
     print(f"plan: {time.perf_counter() - started:.0f} s, {len(plans)} products, peak {peak_mb():,.0f} MB")
     started = time.perf_counter()
     for plan in plans[:composed]:
@@ -208,7 +208,8 @@ def measure(root: Path, count: int, composed: int) -> None:
 
 def compose_one(plan: BookPlan, root: Path) -> int:
     """Compose the books of a product; return its number of shards."""
-    return len(compose(plan, ComposeOptions(str(root), 4_000_000, interval_ns=0, trust_beat=False)).shards)
+    options = ComposeOptions(str(root), 4_000_000, interval_ns=0, trust_beat=False, keep_days=2)
+    return len(compose(plan, options).shards)
 
 
 if __name__ == "__main__":
