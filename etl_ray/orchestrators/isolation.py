@@ -30,9 +30,14 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from etl_ray.orchestrators.iso
 _SIGNAL_BASE = 128  # shells and sandboxes tell signals as 128 + number
 
 
+def mark_url(staging: str, unit: str) -> str:
+    """Return where it is marked that a unit was begun."""
+    return storage.join(staging, BEGUN, f"{unit}.mark")
+
+
 def normalized(unit: Unit, options: NormalizeOptions, normalizer: Normalizer) -> Receipt:
     """Normalize a unit, in this process unless one has died over it before; return its receipt."""
-    mark = storage.join(options.staging, BEGUN, f"{unit.name}.mark")
+    mark = mark_url(options.staging, unit.name)
     if not storage.create_new(mark, b"", durable=False):
         return _isolated(unit, options, normalizer)
     try:

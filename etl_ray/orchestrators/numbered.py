@@ -23,10 +23,10 @@ from etl_ray.scan import ConnectionTracker, Parsed
 from etl_ray.venues.coinbase import SNAPSHOT
 from etl_ray.venues.rows import Int32s, Int64s
 
-_FOLDER = "numbered"
+NUMBERED = "numbered"
 ASSIGNED = "connections"
 """Below the staging directory: which message is of which connection, as the last run has found it."""
-_MARKED = "marks"
+MARKED = "marks"
 _INDEX = np.dtype("<i4")
 # Times and counters are NULL where there is none; `channel` is an index into the parser's channels.
 _SCHEMA = pa.schema(
@@ -64,7 +64,7 @@ class NumberedWriter:
 
     def __init__(self, staging: str, unit: str) -> None:
         self._staging = staging
-        self._path, self._marks_path = f"{_FOLDER}/{unit}.arrow", f"{_MARKED}/{unit}.arrow"
+        self._path, self._marks_path = f"{NUMBERED}/{unit}.arrow", f"{MARKED}/{unit}.arrow"
         self._stack = ExitStack()
         self._count = 0
 

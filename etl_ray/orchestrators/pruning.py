@@ -16,14 +16,18 @@ def is_prunable(path: str) -> bool:
     return path.startswith(_PRUNED)
 
 
-def facts_of(receipt: Receipt) -> UnitFacts:
-    """Return what a run asks of every receipt."""
+def sizes_of(receipt: Receipt) -> dict[str, int]:
+    """Return the sizes of a unit's staged files, by path below the staging directory."""
     sizes = {file.path: file.bytes for file in receipt.files}
     sizes[receipt.numbered.path] = receipt.numbered.bytes
     sizes[receipt.numbered.marks] = receipt.numbered.marks_bytes
-    sizes.update(receipt.book.sizes if receipt.book else {})
+    return sizes | (receipt.book.sizes if receipt.book else {})
+
+
+def facts_of(receipt: Receipt) -> UnitFacts:
+    """Return what a run asks of every receipt."""
     kept, prunable = Pieces(), Pieces()
-    for path, size in sizes.items():
+    for path, size in sizes_of(receipt).items():
         if is_prunable(path):
             prunable += Pieces(1, size)
         else:

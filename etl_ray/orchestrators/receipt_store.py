@@ -25,6 +25,10 @@ class ReceiptStore(Mapping[str, Receipt]):
         self._packed[unit] = packed
         self.facts[unit] = facts
 
+    def drop(self, unit: str) -> None:
+        """Forget a receipt."""
+        del self._packed[unit], self.facts[unit]
+
     def packed(self, unit: str) -> bytes:
         """Return a receipt as it is kept."""
         return self._packed[unit]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from etl_ray import storage
-from etl_ray.errors import ConfigError, StorageError
-from etl_ray.orchestrators.isolation import BEGUN
+from etl_ray.errors import StorageError
+from etl_ray.orchestrators.isolation import BEGUN, mark_url
 from etl_ray.orchestrators.normalize import receipt_url
-from etl_ray.orchestrators.pruning import is_prunable
+from etl_ray.orchestrators.pruning import is_prunable, sizes_of
 from etl_ray.orchestrators.receipt_store import ReceiptStore
-from etl_ray.orchestrators.receipts import Pieces
+from etl_ray.orchestrators.receipts import Pieces, Receipt
 from etl_ray.orchestrators.shards import unit_of
+from etl_ray.orchestrators.staged_listing import staged_files
 from etl_ray.orchestrators.work import read_receipt
 from etl_ray.readers.segments import Unit
+
+_READING_THREADS = 16  # requests of small files: waiting, not work
+_READ_AT_ONCE = 1024
 
 
 def finished_units(
@@ -31,24 +37,43 @@ def finished_units(
     """
     found = ReceiptStore()
     there = _Staged(staging)
+    broken: list[str] = []
+    new = [unit.name for unit in units if unit.name in there.receipts and unit.name not in committed]
+    with ThreadPoolExecutor(_READING_THREADS) as pool:
+        for begin in range(0, len(new), _READ_AT_ONCE):
+            names = new[begin : begin + _READ_AT_ONCE]
+            for name, read in zip(names, pool.map(partial(_read, staging), names), strict=True):
+                if isinstance(read, StorageError):
+                    note(f"{read}; its unit is done again")
+                    broken.append(name)
+                else:
+                    found.add(read)
     for unit in units:
         name = unit.name
-        try:
-            if name in committed and name not in reread:
-                there.check(name, committed, is_pruned=name in pruned)
-                found.add_packed(name, committed.packed(name), committed.facts[name])
-            elif name in there.receipts:
-                url = receipt_url(staging, name)
-                receipt = read_receipt(storage.read_bytes(url), storage.redact(url))
-                if receipt.unit != name:
-                    raise StorageError(f"{storage.redact(url)} is the receipt of another unit, {receipt.unit}")
-                earlier = ReceiptStore()
-                earlier.add(receipt)
-                there.check(name, earlier, is_pruned=False)
-                found.add_packed(name, earlier.packed(name), earlier.facts[name])
-        except StorageError as error:
-            note(f"{error}; its unit is done again")
+        if name in committed and name not in reread:
+            found.add_packed(name, committed.packed(name), committed.facts[name])
+        if name in found:
+            try:
+                there.check(name, found, is_pruned=name in pruned)
+            except StorageError as error:
+                found.drop(name)
+                note(f"{error}; its unit is done again")
+                broken.append(name)
+    for name in broken:  # no process has died over them
+        storage.delete(mark_url(staging, name))
     return found
+
+
+def _read(staging: str, unit: str) -> Receipt | StorageError:
+    """Return the receipt of a unit, or why there is none."""
+    url = receipt_url(staging, unit)
+    try:
+        receipt = read_receipt(storage.read_bytes(url), storage.redact(url))
+    except StorageError as error:
+        return error
+    if receipt.unit != unit:
+        return StorageError(f"{storage.redact(url)} is the receipt of another unit, {receipt.unit}")
+    return receipt
 
 
 class _Staged:
@@ -57,25 +82,15 @@ class _Staged:
     def __init__(self, staging: str) -> None:
         self.receipts: set[str] = set()
         self._staging = staging
-        self._sizes: dict[str, int] = {}
         self._kept: dict[str, Pieces] = {}
         self._prunable: dict[str, Pieces] = {}
-        try:
-            listed = storage.list_files(staging)
-        except ConfigError:
-            return
-        root = staging.rstrip("/") + "/"
-        for info in listed:
-            path = info.url.removeprefix(root)
+        for path, size in staged_files(staging):
             unit = unit_of(path)
             if path.startswith("receipts/"):
                 self.receipts.add(unit)
-                continue
-            if path.startswith(f"{BEGUN}/"):
-                continue
-            counted = self._prunable if is_prunable(path) else self._kept
-            counted[unit] = counted.get(unit, Pieces()) + Pieces(1, info.size)
-            self._sizes[path] = info.size
+            elif not path.startswith(f"{BEGUN}/"):
+                counted = self._prunable if is_prunable(path) else self._kept
+                counted[unit] = counted.get(unit, Pieces()) + Pieces(1, size)
 
     def check(self, unit: str, receipts: ReceiptStore, *, is_pruned: bool) -> None:
         """Raise StorageError if pieces of a unit are not there, or not whole."""
@@ -83,14 +98,11 @@ class _Staged:
         is_whole = self._kept.get(unit, Pieces()) == facts.kept
         if is_whole and (is_pruned or self._prunable.get(unit, Pieces()) == facts.prunable):
             return
-        receipt = receipts[unit]
-        expected = {file.path: file.bytes for file in receipt.files}
-        expected[receipt.numbered.path] = receipt.numbered.bytes
-        expected[receipt.numbered.marks] = receipt.numbered.marks_bytes
-        expected.update(receipt.book.sizes if receipt.book else {})
-        for path, size in expected.items():
-            there = self._sizes.get(path)
-            if there != size and not (is_pruned and is_prunable(path)):
+        for path, size in sizes_of(receipts[unit]).items():
+            url = storage.join(self._staging, path)
+            if is_pruned and is_prunable(path):
+                continue
+            there = storage.file_info(url).size if storage.exists(url) else None
+            if there != size:
                 found = "is missing" if there is None else f"has {there:,} bytes"
-                url = storage.redact(storage.join(self._staging, path))
-                raise StorageError(f"{url} is not whole: expected {size:,} bytes, it {found}")
+                raise StorageError(f"{storage.redact(url)} is not whole: expected {size:,} bytes, it {found}")

@@ -31,6 +31,7 @@ from etl_ray.orchestrators.results import write_results
 from etl_ray.orchestrators.run_plan import RunPlan, plan_run
 from etl_ray.orchestrators.run_summary import summary_of
 from etl_ray.orchestrators.shards import unit_of
+from etl_ray.orchestrators.staged_listing import staged_files
 from etl_ray.orchestrators.stages import Memory
 from etl_ray.progress import Progress
 from etl_ray.readers.segments import Segment, Unit, find_segments
@@ -149,23 +150,26 @@ class _Run:
         storage.delete_tree(storage.join(self._ledger.own, "runs"))
         live = {unit.name for unit in self._plan.units}
         pruned = {name for item in manifest.inputs if item.is_pruned for name in item.units}
-        root = self._staging("")
-        storage.delete_temporary(root)  # of workers that were killed
-        urls = _files_below(root)
         staged = self._staging(manifest.staged)
-        pieces = (url.removeprefix(staged.rstrip("/") + "/") for url in urls)
-        composed = kept_pieces(staged, pieces, self._composed)
-        for url in urls:
-            name, _, piece = url.removeprefix(root.rstrip("/") + "/").partition("/")
-            unit = unit_of(piece)
-            if piece.startswith(f"{COMPOSED}/"):
-                is_dead = piece not in composed
+        storage.delete_temporary(staged)  # of workers that were killed
+        paths = [path for path, _ in staged_files(staged)]
+        composed = kept_pieces(staged, paths, self._composed)
+        for path in paths:
+            unit = unit_of(path)
+            if path.startswith(f"{COMPOSED}/"):
+                is_dead = path not in composed
             else:
-                is_of_run = piece.startswith((f"{ASSIGNED}/", f"{BEGUN}/", "receipts/"))
-                is_dead = is_of_run or unit not in live or (unit in pruned and is_prunable(piece))
-            if name != manifest.staged or is_dead:
+                is_of_run = path.startswith((f"{ASSIGNED}/", f"{BEGUN}/", "receipts/"))
+                is_dead = is_of_run or unit not in live or (unit in pruned and is_prunable(path))
+            if is_dead:
                 check()
-                storage.delete(url)
+                storage.delete(storage.join(staged, path))
+        # Runs that started anew, this one or others that died, had places of their own.
+        others = {f"{number:06d}" for number in (manifest.number, manifest.number + 1)}
+        others |= set() if self._latest is None else {self._latest.staged}
+        for name in others - {manifest.staged, ""}:
+            check()
+            storage.delete_tree(self._staging(name))
         beside = {*manifest.receipts, manifest.results}
         for folder in ("receipts", "results"):
             for url in _files_below(storage.join(self._ledger.own, folder)):

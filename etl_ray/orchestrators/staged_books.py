@@ -40,6 +40,7 @@ MESSAGES = pa.schema(
 )
 """`operations` counts the message's own; times are ns, NULL where there is none."""
 
+FOLDERS = ("book/operations", "book/messages", "book/deltas", "book/index")
 STRETCH_OPERATIONS = 500_000
 MAX_QUANTITY = 2**63 - 1
 _TENS = np.array([10**k for k in range(19)], np.int64)
