@@ -61,6 +61,8 @@ def remove_segments(
         _put_back(manifest)
         removable = removable_segments(segments, ledger, manifest)
         _tell_pruned(segments, manifest)
+        if removable:  # what can be made again of segments is not flushed before
+            storage.flush(ledger.own if config.staging.url is None else config.staging.url)
     except StorageError as error:
         logger.warning("no segment is removed: %s", error)
         return 0

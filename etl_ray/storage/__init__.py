@@ -7,6 +7,7 @@ tried, on which URL, and why it failed, without credentials; one that may pass i
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ __all__ = [
     "delete_unchanged",
     "exists",
     "file_info",
+    "flush",
     "is_local",
     "is_same_content",
     "is_same_file",
@@ -266,6 +268,12 @@ def delete_temporary(url: str) -> None:
         reach("delete.before", url)
         persist("delete", url, lambda: local.delete_temporary(local_path(url)))
         reach("delete.after", url)
+
+
+def flush(url: str) -> None:
+    """Let what was written below a directory outlive a power cut, that which was not `durable` too."""
+    if is_local(url):  # buckets have done so by themselves
+        os.sync()
 
 
 def delete_tree(url: str) -> None:

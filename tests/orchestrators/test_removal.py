@@ -115,6 +115,18 @@ def test_all_but_the_newest_are_deleted(place: Place, told: Told) -> None:
     assert told() == []
 
 
+@pytest.mark.parametrize(("url", "calls"), [(None, 1), ("staging", 1), ("memory://staging", 0)])
+def test_pieces_are_on_the_disk_before_a_segment_is_gone(
+    url: str | None, calls: int, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(os, "sync", lambda: seen.append(place.names()))
+    assert place.remove(staging={"url": url}) == 3
+    assert seen == [[FIRST, SECOND, THIRD, NEWEST]] * calls
+    assert place.remove(staging={"url": url}) == 0
+    assert len(seen) == calls
+
+
 def test_segments_are_kept_unless_it_is_asked_for(place: Place) -> None:
     assert place.remove(after="keep") == 0
     assert place.names() == [FIRST, SECOND, THIRD, NEWEST]
