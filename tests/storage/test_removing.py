@@ -148,6 +148,9 @@ def test_a_disk_without_hard_links_is_repaired(tmp_path: Path, monkeypatch: pyte
 
     assert storage.put_back(str(tmp_path), lambda _name: True) == []
     assert listed(str(tmp_path)) == ["x"]
+    (tmp_path / ".x.01234567.removing").write_bytes(b"2")
+    assert storage.put_back(str(tmp_path), lambda _name: True) == [str(tmp_path / ".x.01234567.removing")]
+    assert (tmp_path / "x").read_bytes() == b"1"
 
 
 def test_only_directories_of_disks_are_repaired(tmp_path: Path) -> None:
