@@ -22,7 +22,7 @@ KEYS = (
     "venue, channels, products, start, end, numbers, engine, address, strict, overwrite, "
     "break_lock, after, archive_to, settle, derived, staging, resources"
 )
-STAGING_KEYS = "unit_mb, block_mb, rows_per_file, rows_per_group, max_line_mb, url"
+STAGING_KEYS = "unit_mb, block_mb, rows_per_file, rows_per_group, max_line_mb, url, keep_days"
 CHANNEL_NAMES = "level2, market_trades, ticker, candles, status, heartbeats, subscriptions, errors"
 TIMES = "a date (2025-11-26), a time with its zone (2025-11-26T14:00:00.123456789Z) or ns since 1970, from 2010 to 2100"
 
