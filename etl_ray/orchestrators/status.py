@@ -11,6 +11,7 @@ from etl_ray import storage
 from etl_ray.config import format_time
 from etl_ray.errors import ConfigError, StorageError
 from etl_ray.orchestrators.manifest import Input, Ledger, Manifest
+from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
 from etl_ray.readers.segments import Segment, find_segments
 from etl_ray.tables import TABLES
@@ -136,16 +137,12 @@ def status(output: str, *, runs: int = RUNS) -> OutputStatus:
     ledger = open_output(output)
     numbers = ledger.numbers()
     latest = ledger.manifest(numbers[-1]) if numbers else None
-    told = [
-        latest if latest is not None and number == numbers[-1] else ledger.manifest(number)
-        for number in numbers[max(0, len(numbers) - runs) :]
-    ]
     found, unlisted = _found_now(latest.sources if latest is not None else ())
     inputs = latest.inputs if latest is not None else ()
     return OutputStatus(
         output=storage.redact(output),
         n_runs=len(numbers),
-        runs=tuple(_run(ledger, manifest) for manifest in told if manifest is not None),
+        runs=tuple(_run(ledger, number) for number in numbers[max(0, len(numbers) - runs) :]),
         done=len(inputs),
         pending=_pending(inputs, found),
         damaged=latest.damaged if latest is not None else (),
@@ -175,15 +172,39 @@ def is_balanced(counts: Counts) -> bool:
     return told == counts.lines
 
 
-def _run(ledger: Ledger, manifest: Manifest) -> CommittedRun:
-    url = storage.join(ledger.own, "manifests", f"{manifest.number:06d}.json")
+@dataclass(frozen=True)
+class _Named:
+    """The part of an input that is needed here."""
+
+    identity: str
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The part of a file that is needed here."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """The part of a manifest that is needed here: a whole one may be large."""
+
+    run_id: str
+    inputs: tuple[_Named, ...]
+    files: tuple[_Rows, ...]
+
+
+def _run(ledger: Ledger, number: int) -> CommittedRun:
+    url = storage.join(ledger.own, "manifests", f"{number:06d}.json")
+    outline = from_json(_Outline, storage.read_bytes(url), storage.redact(url))
     return CommittedRun(
-        number=manifest.number,
-        run_id=manifest.run_id,
+        number=number,
+        run_id=outline.run_id,
         committed_ns=storage.file_info(url).modified_ns,
-        segments=len(manifest.inputs),
-        files=len(manifest.files),
-        rows=sum(file.rows for file in manifest.files),
+        segments=len(outline.inputs),
+        files=len(outline.files),
+        rows=sum(file.rows for file in outline.files),
     )
 
 
