@@ -83,7 +83,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
             check_same_config(latest, config, output=output)
             committed = read_committed(ledger, latest, progress.note)
         plan = plan_run(segments, config, committed, output=output)
-        sources = tuple(storage.redact(url) for url in input_urls)
+        sources = tuple(_source(url) for url in input_urls)
         run = _Run(plan, config, ledger, latest, committed, sources, progress)
         unchanged = latest is not None and committed is not None and run.is_done(latest)
         manifest = latest if latest is not None and unchanged else run.execute(hold.check)
@@ -246,6 +246,11 @@ class _Run:
             is_pruned = item.is_pruned or (is_old and may_prune and item.is_present and not is_volatile)
             found.append(replace(item, version="" if is_volatile else item.version, is_pruned=is_pruned))
         return tuple(found)
+
+
+def _source(input_url: str) -> str:
+    """Return an INPUT as it is found from any directory, without credentials."""
+    return str(storage.local_path(input_url)) if storage.is_local(input_url) else storage.redact(input_url)
 
 
 def _is_other_now(segment: Segment) -> bool:

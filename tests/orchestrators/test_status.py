@@ -112,6 +112,17 @@ def test_an_input_that_cannot_be_listed_is_said_so(recording: Path, output: Path
     assert (found.pending, found.removed) == ((), ())
 
 
+def test_a_relative_input_is_found_from_another_directory(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("recording", "output", **FEW)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = etl_ray.status("../output")
+    assert (found.done, found.pending, found.unlisted) == (4, (), ())
+
+
 def test_damaged_segments_are_named(recording: Path, tmp_path: Path) -> None:
     import gzip
 
