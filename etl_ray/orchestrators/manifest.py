@@ -24,7 +24,7 @@ LEDGER_VERSION = 2
 """Of the manifests and of what they refer to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Input:
     """A segment as it was read. `version` is the storage's etag, generation or modification time.
 

@@ -29,7 +29,12 @@ def to_json(record: object) -> bytes:
 
 def pack(record: object) -> bytes:
     """Write a record as compressed JSON, which `from_json` reads as well: for what many of are kept in memory."""
-    return zlib.compress(to_json(record), 1)
+    return pack_json(to_json(record))
+
+
+def pack_json(text: bytes) -> bytes:
+    """Pack what `to_json` wrote."""
+    return zlib.compress(text, 1)
 
 
 def from_json(kind: type[Record], text: bytes, place: str = "a record") -> Record:

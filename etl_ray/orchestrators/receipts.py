@@ -71,7 +71,7 @@ class BookFiles:
     products: tuple[BookReceipt, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Counts:
     """The account of lines: lines = accepted + ignored + out_of_range + blank + rejects. `bytes` are unpacked ones."""
 
@@ -105,7 +105,7 @@ def sum_counts(found: Iterable[Counts]) -> Counts:
     return Counts(**totals)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FirstReject:
     """The first rejected line of a unit, its number counted from the unit's beginning, and why it was rejected."""
 
@@ -134,7 +134,7 @@ class Receipt:
     ts_max: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuiltFile:
     """A final file, by its path below the output; `bytes` is its size. No file is written for no rows.
 
@@ -150,7 +150,7 @@ class BuiltFile:
     ts_max: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pieces:
     """How many staged files there are of a unit, and their size in bytes."""
 
@@ -161,7 +161,7 @@ class Pieces:
         return Pieces(self.files + other.files, self.bytes + other.bytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UnitFacts:
     """What a run asks of every receipt: fields of `Receipt`, and its pieces: those always kept, and the others."""
 

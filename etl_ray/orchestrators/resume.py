@@ -9,10 +9,11 @@ from functools import partial
 from etl_ray import storage
 from etl_ray.errors import StorageError
 from etl_ray.orchestrators.isolation import BEGUN, mark_url
+from etl_ray.orchestrators.messages import pack_json
 from etl_ray.orchestrators.normalize import receipt_url
-from etl_ray.orchestrators.pruning import is_prunable, sizes_of
+from etl_ray.orchestrators.pruning import facts_of, is_prunable, sizes_of
 from etl_ray.orchestrators.receipt_store import ReceiptStore
-from etl_ray.orchestrators.receipts import Pieces, Receipt
+from etl_ray.orchestrators.receipts import Pieces, UnitFacts
 from etl_ray.orchestrators.shards import unit_of
 from etl_ray.orchestrators.staged_listing import staged_files
 from etl_ray.orchestrators.work import read_receipt
@@ -47,7 +48,7 @@ def finished_units(
                     note(f"{read}; its unit is done again")
                     broken.append(name)
                 else:
-                    found.add(read)
+                    found.add_packed(name, *read)
     for unit in units:
         name = unit.name
         if name in committed and name not in reread:
@@ -64,16 +65,17 @@ def finished_units(
     return found
 
 
-def _read(staging: str, unit: str) -> Receipt | StorageError:
-    """Return the receipt of a unit, or why there is none."""
+def _read(staging: str, unit: str) -> tuple[bytes, UnitFacts] | StorageError:
+    """Return the receipt of a unit, packed, and what is asked of all receipts; or why there is none."""
     url = receipt_url(staging, unit)
     try:
-        receipt = read_receipt(storage.read_bytes(url), storage.redact(url))
+        text = storage.read_bytes(url)
+        receipt = read_receipt(text, storage.redact(url))
     except StorageError as error:
         return error
     if receipt.unit != unit:
         return StorageError(f"{storage.redact(url)} is the receipt of another unit, {receipt.unit}")
-    return receipt
+    return pack_json(text), facts_of(receipt)
 
 
 class _Staged:

@@ -21,7 +21,7 @@ _NAME_CHARS = 100  # of an identity in a unit's name; file systems allow 255 byt
 _LOOKING_THREADS = 16  # requests of four bytes: waiting, not work
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One recorded file. `identity` is its base name without .gz or .zst; `version` changes with its content."""
 
@@ -36,7 +36,7 @@ class Segment:
         return date_in_name(self.identity)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A whole segment, or the bytes [start, end) of a plain one.
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from etl_ray.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """A stored file. `version` changes with the content: generation, etag or modification time in ns.
 
