@@ -187,6 +187,7 @@ class Composition:
             end=tuple(map(kept, end)),
             end_clock=self._clock,
             path=self.path,
+            bytes=storage.file_info(storage.join(self._staging, self.path)).size,
         )
         write_kept(self._staging, plan.product, record)
 

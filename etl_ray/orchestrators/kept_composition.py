@@ -55,7 +55,7 @@ class KeptShard:
 class Kept:
     """All shards of a product, the books and the clock behind them. `units` are the contents of its units.
 
-    `path` is the file of the books, below the staging directory.
+    `path` is the file of the books, below the staging directory, and `bytes` its size.
     """
 
     price_scale: int
@@ -66,6 +66,7 @@ class Kept:
     end: tuple[KeptStart, ...]
     end_clock: int | None
     path: str
+    bytes: int
 
 
 def name_of(product: str) -> str:
@@ -76,7 +77,14 @@ def name_of(product: str) -> str:
 def read_kept(staging: str, product: str) -> Kept | None:
     """Return what is kept of a product, None if that is nothing, or not all there."""
     kept = _read(_url(staging, product))
-    return kept if kept is not None and storage.exists(storage.join(staging, kept.path)) else None
+    return kept if kept is not None and _size(storage.join(staging, kept.path)) == kept.bytes else None
+
+
+def _size(url: str) -> int | None:
+    try:
+        return storage.file_info(url).size
+    except NotFoundError:
+        return None
 
 
 def _read(url: str) -> Kept | None:
