@@ -109,7 +109,7 @@ class _Run:
     ) -> None:
         self.compiling_s = 0.0
         self._plan, self._config, self._ledger = plan, config, ledger
-        self._latest, self._committed = latest, committed
+        self._committed = committed
         self._sources, self._progress = sources, progress
         self._composed: frozenset[str] | None = None
         self._number = 1 if latest is None else latest.number + 1
@@ -164,12 +164,11 @@ class _Run:
             if is_dead:
                 check()
                 storage.delete(storage.join(staged, path))
-        # Runs that started anew, this one or others that died, had places of their own.
-        others = {f"{number:06d}" for number in (manifest.number, manifest.number + 1)}
-        others |= set() if self._latest is None else {self._latest.staged}
-        for name in others - {manifest.staged, ""}:
-            check()
-            storage.delete_tree(self._staging(name))
+        # Runs that started anew had places of their own, and so had those of them that died.
+        for name in storage.list_folders(self._staging("")):
+            if name != manifest.staged:
+                check()
+                storage.delete_tree(self._staging(name))
         beside = {*manifest.receipts, manifest.results}
         for folder in ("receipts", "results"):
             for url in _files_below(storage.join(self._ledger.own, folder)):

@@ -40,6 +40,7 @@ __all__ = [
     "is_same_file",
     "join",
     "list_files",
+    "list_folders",
     "local_path",
     "make_root",
     "move",
@@ -69,6 +70,17 @@ def list_files(url_or_glob: str) -> list[FileInfo]:
     """
     listing = search(url_or_glob)
     return sorted({info.url: info for info in listing.below + listing.named}.values(), key=lambda info: info.url)
+
+
+def list_folders(url: str) -> list[str]:
+    """Return the names of the directories directly below one, sorted; none if there is no such directory."""
+
+    def look() -> list[str]:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return local.folders(local_path(url)) if is_local(url) else remote.folders(url)
+        return []
+
+    return sorted(persist("look at", url, look))
 
 
 def search(url_or_glob: str) -> Listing:

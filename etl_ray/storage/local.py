@@ -74,6 +74,11 @@ def _walk(root: Path) -> Iterator[FileInfo]:
                     yield FileInfo(path, status.st_size, str(status.st_mtime_ns), status.st_mtime_ns)
 
 
+def folders(path: Path) -> list[str]:
+    """Return the names of the directories directly below one."""
+    return [entry.name for entry in path.iterdir() if entry.is_dir()]
+
+
 def temporary_name() -> str:
     """Return a new name that listings pass over."""
     return f".{secrets.token_hex(8)}.tmp"

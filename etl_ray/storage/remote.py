@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import BinaryIO, Protocol, cast
@@ -27,6 +27,7 @@ class _FileSystem(Protocol):
 
     def info(self, path: str) -> Mapping[str, object]: ...
     def find(self, path: str, *, detail: bool) -> Mapping[str, Mapping[str, object]]: ...
+    def ls(self, path: str, *, detail: bool) -> Sequence[Mapping[str, object]]: ...
     def glob(self, path: str, *, detail: bool) -> Mapping[str, Mapping[str, object]]: ...
     def open(self, path: str, mode: str, *, block_size: int) -> BinaryIO: ...
     def cat_file(self, path: str) -> bytes: ...
@@ -80,6 +81,13 @@ def _entry(fs: _FileSystem, path: str) -> Mapping[str, object] | None:
         return fs.info(path)
     except FileNotFoundError:
         return None
+
+
+def folders(url: str) -> list[str]:
+    """Return the names of the directories directly below one."""
+    fs, path = filesystem(url)
+    found = fs.ls(path, detail=True)
+    return [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == "directory"]
 
 
 def _find(fs: _FileSystem, url: str, folder: str) -> Iterator[FileInfo]:

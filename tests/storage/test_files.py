@@ -51,6 +51,16 @@ def test_a_file_open_for_reading_can_be_sought_and_read_into(root: str) -> None:
     assert file.closed
 
 
+def test_folders_are_those_directly_below(root: str) -> None:
+    for path in ("b/x", "a/below/x", "a.json"):
+        storage.write_bytes(storage.join(root, path), b"1")
+
+    assert storage.list_folders(root) == storage.list_folders(f"{root}/") == ["a", "b"]
+    assert storage.list_folders(storage.join(root, "a")) == ["below"]
+    assert storage.list_folders(storage.join(root, "none")) == []
+    assert storage.list_folders(storage.join(root, "a.json")) == []
+
+
 def test_parquet_is_written_and_read_through_it(root: str) -> None:
     url = storage.join(root, "x.parquet")
     table = pa.table({"a": list(range(100_000))})
