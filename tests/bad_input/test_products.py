@@ -133,7 +133,11 @@ def test_nothing_is_written_outside_output(output: Path) -> None:
     assert strays_of(output) == []
     others = sorted(set(beside) - set(below))
     pieces = [name for name in others if name.startswith("output/_etl_ray/staged/")]
-    assert [str(Path(name).parent.relative_to("output/_etl_ray/staged/000001")) for name in pieces] == [
+    composed = [name.rpartition("/composed/")[2] for name in pieces if "/composed/" in name]
+    assert len(composed) == 2 * len(HOSTILE)
+    assert all(re.fullmatch(r"[0-9a-f]{16}(\.[0-9a-f]{16}\.arrow|\.json)", name) for name in composed)
+    of_units = [name for name in pieces if "/composed/" not in name]
+    assert [str(Path(name).parent.relative_to("output/_etl_ray/staged/000001")) for name in of_units] == [
         "book/deltas",
         "book/index",
         "book/messages",
@@ -142,7 +146,7 @@ def test_nothing_is_written_outside_output(output: Path) -> None:
         "marks",
         "numbered",
     ]
-    assert {Path(name).name.rpartition("-")[0] for name in pieces} == {
+    assert {Path(name).name.rpartition("-")[0] for name in of_units} == {
         f"{SEGMENT}-{hashlib.sha256(SEGMENT.encode()).hexdigest()[:12]}"
     }
     assert [re.sub(r"-[0-9a-f]{12}\.parquet", "", name) for name in others if name not in pieces] == [
