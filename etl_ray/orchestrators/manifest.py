@@ -48,11 +48,10 @@ class Input:
 class Manifest:
     """A committed state of OUTPUT.
 
-    `semantic` is the part of the config that decides about rows, as JSON; `sources` are the INPUTs as given, without
-    credentials. `files` are those of all tables by path; `moved` tells which of them (by path) stood elsewhere in the
-    state before. `receipts` and `results` are files below OUTPUT/_etl_ray, and `staged` is the name of the directory
-    that keeps the pieces of units. `damaged` says of each damaged segment where and why; `poisoned` names units that
-    crash their worker.
+    `semantic` is the part of the config that decides about rows, as JSON; `sources` are the INPUTs, local ones as
+    absolute paths, without credentials. `files` are those of all tables by path; `moved` tells which of them (by path) stood
+    elsewhere in the state before. `receipts` and `results` are files below OUTPUT/_etl_ray, and `staged` is the name of
+    the directory that keeps the pieces of units. `damaged` says of each damaged segment where and why.
     """
 
     number: int

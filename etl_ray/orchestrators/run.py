@@ -195,10 +195,12 @@ class _Run:
         new = [unit for unit in plan.units if unit.name not in known]
         if len(receipts) >= _MAX_RECEIPT_FILES or len(new) == len(plan.units):
             receipts, new = (), list(plan.units)
+        # Who has lost OUTPUT may not overwrite what another one has written meanwhile.
+        own = f"{number:06d}-{plan.run_id[:12]}.parquet"
         if new:
-            receipts = (*receipts, f"receipts/{number:06d}.parquet")
+            receipts = (*receipts, f"receipts/{own}")
             write_receipts(storage.join(self._ledger.own, receipts[-1]), new, done.store)
-        results = f"results/{number:06d}.parquet"
+        results = f"results/{own}"
         write_results(storage.join(self._ledger.own, results), memory.kept.values())
         return Manifest(
             number=number,

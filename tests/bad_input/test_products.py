@@ -153,8 +153,8 @@ def test_nothing_is_written_outside_output(output: Path) -> None:
         f"input/{SEGMENT}",
         "output/_etl_ray/lock",
         "output/_etl_ray/manifests/000001.json",
-        "output/_etl_ray/receipts/000001.parquet",
-        "output/_etl_ray/results/000001.parquet",
+        "output/_etl_ray/receipts/000001",
+        "output/_etl_ray/results/000001",
         "output/connections/part-00000",
         "output/coverage/date=2025-11-26/part-00000",
     ]

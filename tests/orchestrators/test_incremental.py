@@ -25,7 +25,7 @@ LONG_ENOUGH = 2
 
 @dataclass(frozen=True)
 class History:
-    """When a segment comes: half of it in run `half`, all of it in run `whole`; removed before run `gone` if committed."""
+    """When a segment comes: half of it in run `half`, all in run `whole`; removed before run `gone` if committed."""
 
     half: int
     whole: int

@@ -130,9 +130,9 @@ def test_the_search_finds_what_is_kept_of_public_channels(planted: Path, output_
     segment.write_bytes(bad.encode() + segment.read_bytes())
     run(planted, output_dir)
     found = leaks_of(output_dir)
-    assert found[:2] == [
+    assert [name.partition("-")[0] for name in found[:2]] == [
         "_etl_ray/manifests/000001.json",  # it quotes the reason of the first reject
-        "_etl_ray/receipts/000001.parquet",
+        "_etl_ray/receipts/000001",
     ]
     assert [str(Path(name).parent) for name in found[2:]] == [
         "_etl_ray/staged/000001/rejects",
