@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from etl_ray import storage
+from etl_ray.config import FORMAT_VERSION
 from etl_ray.errors import ConfigError, LockedError
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.receipts import BuiltFile, Counts
@@ -48,10 +49,11 @@ class Input:
 class Manifest:
     """A committed state of OUTPUT.
 
-    `semantic` is the part of the config that decides about rows, as JSON; `sources` are the INPUTs, local ones as
-    absolute paths, without credentials. `files` are those of all tables by path; `moved` tells which of them (by path) stood
-    elsewhere in the state before. `receipts` and `results` are files below OUTPUT/_etl_ray, and `staged` is the name of
-    the directory that keeps the pieces of units. `damaged` says of each damaged segment where and why.
+    `semantic` is the part of the config that decides about rows, as JSON, `semantic_hash` its SHA-256; `sources` are
+    the INPUTs, local ones as absolute paths, without credentials. `files` are those of all tables by path; `moved`
+    tells which of them (by path) stood elsewhere in the state before. `receipts` and `results` are files below
+    OUTPUT/_etl_ray, and `staged` is the name of the directory that keeps the pieces of units. `damaged` says of each
+    damaged segment where and why.
     """
 
     number: int
@@ -71,6 +73,8 @@ class Manifest:
     receipts: tuple[str, ...] = ()
     results: str | None = None
     staged: str = ""
+    semantic_hash: str = ""
+    format_version: int = FORMAT_VERSION
     ledger_version: int = LEDGER_VERSION
 
 

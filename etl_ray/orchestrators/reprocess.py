@@ -189,6 +189,7 @@ class _Run:
             run_id=self.id,
             program=__version__,
             semantic=json.dumps(self.semantic, sort_keys=True),
+            semantic_hash=hashlib.sha256(json.dumps(self.semantic, sort_keys=True).encode()).hexdigest(),
             start_ns=source.manifest.start_ns,
             end_ns=source.manifest.end_ns,
             sources=(storage.redact(source.ledger.output),),

@@ -223,6 +223,7 @@ class _Run:
             receipts=receipts,
             results=results,
             staged=self._staged,
+            semantic_hash=config.semantic_hash(),
         )
 
     def _inputs(self, done: Done) -> tuple[Input, ...]:
