@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from etl_ray import storage
 from etl_ray.cli import main
 from etl_ray.errors import StorageError
+from etl_ray.orchestrators.manifest import Ledger
 from tests.orchestrators.jobs import run
 
 SECRET = "75317531"
@@ -144,7 +144,7 @@ def test_nothing_of_a_run_that_died_holds_it(planted: Path, output_dir: Path, mo
     def die(*_arguments: object) -> bool:
         raise StorageError("the disk has gone")
 
-    monkeypatch.setattr(storage, "create_new", die)
+    monkeypatch.setattr(Ledger, "commit", die)
     with pytest.raises(StorageError, match="the disk has gone"):
         run(planted, output_dir)
     assert len(list(output_dir.glob("_etl_ray/staged/*/receipts/*.json"))) == 2

@@ -11,6 +11,7 @@ from etl_ray import storage
 from etl_ray.config import JobConfig
 from etl_ray.errors import StorageError
 from etl_ray.job import ETLJob
+from etl_ray.orchestrators.manifest import Ledger
 from etl_ray.orchestrators.normalize import Normalizer
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.readers.segments import Unit
@@ -61,12 +62,12 @@ def normalized(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def dead_run(sample_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """Return a function that runs the job until the storage is asked for the nth time to do something."""
+def dead_run(sample_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str, int], None]:
+    """Return a function that runs the job until the storage, or the ledger, is asked the nth time to do something."""
 
-    def die(name: str, step: int) -> None:
+    def die(place: object, name: str, step: int) -> None:
         calls = 0
-        function = getattr(storage, name)
+        function = getattr(place, name)
 
         def counted(*arguments: object, **options: object) -> object:
             nonlocal calls
@@ -76,7 +77,7 @@ def dead_run(sample_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
             return function(*arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(storage, name, counted)
+            patch.setattr(place, name, counted)
             with pytest.raises(StorageError, match="the disk has gone"):
                 run(sample_dir, output_dir, **FEW)
 
@@ -89,11 +90,15 @@ def staging_of(output: Path) -> Path:
 
 
 def test_finished_units_are_not_read_again(
-    sample_dir: Path, output_dir: Path, tmp_path: Path, dead_run: Callable[[str, int], None], normalized: list[str]
+    sample_dir: Path,
+    output_dir: Path,
+    tmp_path: Path,
+    dead_run: Callable[[object, str, int], None],
+    normalized: list[str],
 ) -> None:
     # Every unit writes its numbers (two files), its books (three), two tables, the index of its books, its receipt;
     # before all of them the root is probed.
-    dead_run("open_write", 1 + 9 * 2 + 2)
+    dead_run(storage, "open_write", 1 + 9 * 2 + 2)
     assert normalized == NAMES[:3]
     normalized.clear()
     progress = NoteProgress()
@@ -157,10 +162,10 @@ def test_a_unit_whose_receipt_or_pieces_are_damaged_is_done_again(
     sample_dir: Path,
     output_dir: Path,
     tmp_path: Path,
-    dead_run: Callable[[str, int], None],
+    dead_run: Callable[[object, str, int], None],
     normalized: list[str],
 ) -> None:
-    dead_run("create_new", 1)
+    dead_run(Ledger, "commit", 1)
     (path,) = staging_of(output_dir).glob(place)
     damage(path)
     normalized.clear()
@@ -184,7 +189,7 @@ def test_receipts_of_another_config_or_input_are_not_used(
     def dead(**overrides: object) -> None:
         normalized.clear()
         with monkeypatch.context() as patch, pytest.raises(StorageError, match="the disk has gone"):
-            patch.setattr(storage, "create_new", die)
+            patch.setattr(Ledger, "commit", die)
             run(recording, output_dir, **FEW, **overrides)
 
     dead()
@@ -211,7 +216,7 @@ def test_runs_into_other_outputs_share_a_staging_place_without_sharing_pieces(
         raise StorageError("the disk has gone")
 
     with monkeypatch.context() as patch, pytest.raises(StorageError, match="the disk has gone"):
-        patch.setattr(storage, "create_new", die)
+        patch.setattr(Ledger, "commit", die)
         run(sample_dir, tmp_path / "one", **elsewhere)
     run(sample_dir, tmp_path / "two", **elsewhere)
     assert normalized == NAMES * 2
