@@ -12,7 +12,10 @@ from tests.orchestrators.jobs import run
 from tests.orchestrators.test_incremental import assert_same_rows
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "coverage" / "recordings").glob("*.txt"))
-CONFIG: dict[str, object] = {"channels": {"level2": {"processor_options": {"depth": 2, "ofi_levels": 1}}}}
+CONFIG: dict[str, object] = {
+    "channels": {"level2": {"processor_options": {"depth": 2, "ofi_levels": 1}}},
+    "staging": {"rows_per_file": 1},  # so that there is much to be used again
+}
 
 
 def lines_of(path: Path, directory: Path) -> list[bytes]:
