@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from etl_ray.errors import WrongInputError
-from tests.coverage.notation import read
+from tests.coverage.notation import message, read
 from tests.orchestrators.jobs import run
+from tests.orchestrators.outputs import rows_of
+from tests.orchestrators.test_books_of_any_recording import START
 from tests.orchestrators.test_incremental import assert_same_rows
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "coverage" / "recordings").glob("*.txt"))
@@ -60,3 +62,22 @@ def test_in_two_halves_and_with_a_late_line(path: Path, tmp_path: Path) -> None:
     write(lines, late)
     run(late, output, **CONFIG)
     assert_same_rows(output, tmp_path / "expected")
+
+
+def test_places_of_what_is_used_again_are_those_of_now(tmp_path: Path) -> None:
+    second = 1_000_000_000
+    early = message("snap ETH b99x1 a101x1", 0, START)
+    crossing = ("snap BTC b99x1 a101x1", "up BTC b102x1", "up BTC b102x0", "up BTC b98x1")
+    lines = [early, *(message(text, k, START + (10 + k) * second) for k, text in enumerate(crossing))]
+    lines = [line + b"\n" for line in lines]
+    write(lines, tmp_path / "recording", without=0)
+    run(tmp_path / "recording", tmp_path / "output", **CONFIG)
+    before = set((tmp_path / "output/book").rglob("*.parquet"))
+    write(lines, tmp_path / "recording")
+    run(tmp_path / "recording", tmp_path / "output", **CONFIG)
+    assert before < set((tmp_path / "output/book").rglob("*.parquet"))
+    write(lines, tmp_path / "whole")
+    run(tmp_path / "whole", tmp_path / "expected", **CONFIG)
+    crossed = [row for row in rows_of(tmp_path / "expected", "coverage") if row["cause"] == "crossed_book"]
+    assert [row["segment_start"] for row in crossed] == ["segment_20251126T23_00002.ndjson"]
+    assert_same_rows(tmp_path / "output", tmp_path / "expected")
