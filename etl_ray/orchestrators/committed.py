@@ -11,6 +11,7 @@ from etl_ray.orchestrators.manifest import Ledger, Manifest
 from etl_ray.orchestrators.receipt_files import read_receipts
 from etl_ray.orchestrators.receipt_store import ReceiptStore
 from etl_ray.orchestrators.receipts import Receipt
+from etl_ray.orchestrators.removed import read_removed
 from etl_ray.orchestrators.results import Results, read_results
 from etl_ray.readers.segments import Segment, Unit
 
@@ -19,7 +20,8 @@ from etl_ray.readers.segments import Segment, Unit
 class Committed:
     """A committed state: its units by the identity of their segments, all with receipts, and its results.
 
-    `there` are the files in the directories of tables with their sizes, by path below OUTPUT.
+    `there` are the files in the directories of tables with their sizes, by path below OUTPUT, `removed` the identities
+    of segments that runs took out of INPUT since.
     """
 
     manifest: Manifest
@@ -27,6 +29,7 @@ class Committed:
     receipts: ReceiptStore = field(default_factory=ReceiptStore)
     results: Results = field(default_factory=Results)
     there: dict[str, int] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
 
 
 def read_committed(ledger: Ledger, manifest: Manifest, note: Callable[[str], None]) -> Committed:
@@ -59,7 +62,7 @@ def read_committed(ledger: Ledger, manifest: Manifest, note: Callable[[str], Non
             note(f"{error}; all tables are built again")
     root = ledger.output.rstrip("/") + "/"
     there = {url.removeprefix(root): size for url, size in ledger.table_files().items()}
-    return Committed(manifest, units, store, results, there)
+    return Committed(manifest, units, store, results, there, read_removed(ledger))
 
 
 def committed_receipts(ledger: Ledger, manifest: Manifest) -> Iterator[Receipt]:

@@ -31,7 +31,7 @@ class Input:
 
     `start_ns` and `end_ns` are the range that was applied when its `units` (by name) were read. `is_present`: it was in
     INPUT when the run began; rows of segments that are gone stay. `is_pruned`: not all pieces of its units are kept, so
-    it has to be read again if something late belongs between its rows.
+    it has to be read again if something late belongs between its rows. `is_removed`: a run took it out of INPUT.
     """
 
     identity: str
@@ -43,6 +43,7 @@ class Input:
     units: tuple[str, ...] = ()
     is_present: bool = True
     is_pruned: bool = False
+    is_removed: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.receipt_files import read_receipts
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.refusals import check_output
+from etl_ray.orchestrators.removed import note_removed
 from etl_ray.readers.segments import Segment
 
 logger = logging.getLogger(__name__)
@@ -67,8 +68,15 @@ def remove_segments(
         logger.warning("no segment is removed: %s", error)
         return 0
     removal = _Removal(config, input_urls, check)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return sum(pool.map(removal.remove, removable))
+    removed: list[str] = []
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for segment, is_gone in zip(removable, pool.map(removal.remove, removable), strict=True):
+                if is_gone:
+                    removed.append(segment.identity)
+    finally:
+        note_removed(ledger, removed)
+    return len(removed)
 
 
 def removable_segments(segments: Sequence[Segment], ledger: Ledger, manifest: Manifest) -> list[Segment]:

@@ -27,6 +27,7 @@ from etl_ray.orchestrators.receipt_store import ReceiptStore
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.refusals import check_output, check_same_config, check_segments
 from etl_ray.orchestrators.removal import check_archive, remove_segments
+from etl_ray.orchestrators.removed import forget_removed
 from etl_ray.orchestrators.results import write_results
 from etl_ray.orchestrators.run_plan import RunPlan, plan_run
 from etl_ray.orchestrators.run_summary import summary_of
@@ -169,6 +170,8 @@ class _Run:
             if name != manifest.staged:
                 check()
                 storage.delete_tree(self._staging(name))
+        here = (item.identity for item in self._plan.inputs if item.is_present)
+        forget_removed(self._ledger, manifest, here)
         beside = {*manifest.receipts, manifest.results}
         for folder in ("receipts", "results"):
             for url in _files_below(storage.join(self._ledger.own, folder)):

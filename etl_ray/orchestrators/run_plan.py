@@ -55,11 +55,15 @@ def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committe
                     "to be read again for this range or because its receipts are lost: bring it back, or --overwrite "
                     "to replace OUTPUT without it"
                 )
-            inputs[item.identity], units[item.identity] = replace(item, is_present=False), known
+            is_removed = item.is_removed or item.identity in committed.removed
+            inputs[item.identity] = replace(item, is_present=False, is_removed=is_removed)
+            units[item.identity] = known
     for segment in segments:
         was = before.get(segment.identity)
         known = None if committed is None or was is None else committed.units.get(segment.identity)
         is_same = was is not None and (was.size, was.version) == (segment.size, segment.version)
+        if committed is not None and was is not None and was.size != segment.size:
+            _check_not_removed(was, segment, committed, output)
         if (
             committed is None
             or was is None
@@ -73,7 +77,7 @@ def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committe
             reread |= set(was.units) if again else set()
             is_pruned = was.is_pruned and not again
             url = storage.redact(segment.url)
-            inputs[segment.identity] = replace(was, url=url, is_present=True, is_pruned=is_pruned)
+            inputs[segment.identity] = replace(was, url=url, is_present=True, is_pruned=is_pruned, is_removed=False)
             units[segment.identity] = tuple(replace(unit, segment=segment) for unit in known)
     for unit in plan_units(new, config.staging.unit_bytes):
         content = _content(unit, config, range_ns)
@@ -97,6 +101,16 @@ def plan_run(segments: Sequence[Segment], config: JobConfig, committed: Committe
         range_ns=range_ns,
         reread=frozenset(reread),
     )
+
+
+def _check_not_removed(was: Input, segment: Segment, committed: Committed, output: str) -> None:
+    """Raise ConfigError if a segment has the name of one that was removed: it would take the place of its rows."""
+    if was.is_removed or segment.identity in committed.removed:
+        raise ConfigError(
+            f"{storage.redact(segment.url)} has the name of a segment that an earlier run has removed from INPUT, and "
+            f"whose rows OUTPUT {output} keeps: expected one of {was.size:,} bytes, found {segment.size:,}. Give it "
+            "another name, or --overwrite to replace OUTPUT without what was removed"
+        )
 
 
 def run_id(inputs: Sequence[Input], config: JobConfig, range_ns: TimeRange) -> str:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from etl_ray.orchestrators.committed import committed_receipts
 from etl_ray.orchestrators.kept_composition import COMPOSED, name_of
-from etl_ray.orchestrators.manifest import Ledger
+from etl_ray.orchestrators.manifest import Ledger, Manifest
 from etl_ray.orchestrators.pruning import is_prunable
 from etl_ray.tables.lineage import ARRIVAL_ORDER
 
@@ -56,12 +56,20 @@ def strays_of(output: Path) -> list[str]:
     beside = (*latest.receipts, *((latest.results,) if latest.results else ()))
     known |= {f"{OWN}/{path}" for path in beside}
     known |= {f"{OWN}/staged/{path}" for path in pieces_of(output)}
+    known |= {f"{OWN}/{path}" for path in _notes_of(output, latest)}
     digests = {file.path: file.sha256 for file in latest.files}
     return [
         name
         for name, data in files_of(output).items()
         if name not in known and not _is_final(name, data, digests.get(name))
     ]
+
+
+def _notes_of(output: Path, latest: Manifest) -> set[str]:
+    """Return the notes of removed segments that the newest manifest does not tell of."""
+    untold = {item.identity for item in latest.inputs if not item.is_removed}
+    notes = (output / OWN / "removed").glob("*.json")
+    return {f"removed/{path.name}" for path in notes if untold.intersection(json.loads(path.read_bytes()))}
 
 
 def _is_final(name: str, data: bytes, digest: str | None) -> bool:

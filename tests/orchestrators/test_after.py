@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from etl_ray.orchestrators.run import run_segments
 from etl_ray.progress import SilentProgress
 from etl_ray.storage import failpoints
 from tests.orchestrators.jobs import FEW, config, run
-from tests.orchestrators.outputs import assert_same_rows, table_files_of
+from tests.orchestrators.outputs import OWN, assert_same_rows, strays_of, table_files_of
 from tests.orchestrators.test_removal import FIRST, NEWEST, SECOND, THIRD, age
 from tests.storage.test_failpoints import outcome
 
@@ -74,6 +75,28 @@ def test_a_run_deletes_what_it_has_committed(old: Path, tmp_path: Path) -> None:
     assert presence(output) == {
         FIRST: False, SECOND: False, THIRD: False, NEWEST: True, "segment_20251127T00_00005.ndjson": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["noted", "in the manifest"])
+def test_another_file_with_the_name_of_a_removed_segment_is_refused(told: bool, old: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    whole = (old / SECOND).read_bytes()
+    run(old, output, after="delete", **FEW)
+    tables = table_files_of(output)
+    if told:
+        (old / "segment_20251127T00_00005.ndjson").write_bytes(b"")
+        run(old, output, **FEW)
+        assert list((output / OWN / "removed").iterdir()) == []
+    assert strays_of(output) == []
+    (old / SECOND).write_bytes(b"{}\n")
+    expected = f"{old / SECOND} has the name of a segment that an earlier run has removed from INPUT, and whose rows "
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        run(old, output, **FEW)
+    assert table_files_of(output) == tables
+    (old / SECOND).write_bytes(whole)
+    run(old, output, **FEW)
+    assert table_files_of(output) == tables
+    assert strays_of(output) == []
 
 
 def test_segments_that_settle_later_are_removed_by_a_run_that_has_nothing_to_do(old: Path, tmp_path: Path) -> None:
