@@ -39,6 +39,7 @@ def write(lines: list[bytes], directory: Path, *, without: int = -1) -> None:
             path.write_bytes(line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
 def test_in_two_halves_and_with_a_late_line(path: Path, tmp_path: Path) -> None:
     lines = lines_of(path, tmp_path / "saved")
