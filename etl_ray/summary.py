@@ -12,7 +12,8 @@ class RunSummary:
     `bytes` are unpacked bytes, `seconds` wall time, that of compiling left out. `rows` are per table, `messages` per
     wire channel. Lines add up: lines = accepted + ignored + out_of_range + blank + rejects. `damaged` says which
     segments ended early, `findings` what --strict objects to. `slow_lines` took the slow parser; `unknown_keys` were
-    accepted and dropped. `unchanged` means that nothing was left to do. `removed` segments were archived or deleted.
+    accepted and dropped. `unchanged` means that nothing was left to do. `removed` segments were archived or deleted,
+    `segments_read` were read, since the others were known from before.
     """
 
     lines: int
@@ -34,6 +35,7 @@ class RunSummary:
     run_id: str
     unchanged: bool
     removed: int = 0
+    segments_read: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """Return all fields by name, ready for JSON."""
@@ -57,6 +59,7 @@ class RunSummary:
             "run_id": self.run_id,
             "unchanged": self.unchanged,
             "removed": self.removed,
+            "segments_read": self.segments_read,
         }
 
     def exit_code(self, strict: bool) -> int:

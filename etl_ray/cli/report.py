@@ -84,8 +84,12 @@ def _figures(summary: RunSummary) -> Table:
     grid.add_row("Segments", f"{summary.segments:,}{damaged}{removed}")
     if not summary.unchanged:
         mb = summary.bytes / _BYTES_PER_MB
-        rate = f", {mb / summary.seconds:,.1f} MB/s" if summary.seconds > 0 else ""
-        grid.add_row("Speed", f"{mb:,.1f} MB in {summary.seconds:,.1f} s{rate}")
+        if summary.segments_read == summary.segments:
+            rate = f", {mb / summary.seconds:,.1f} MB/s" if summary.seconds > 0 else ""
+            grid.add_row("Speed", f"{mb:,.1f} MB in {summary.seconds:,.1f} s{rate}")
+        else:
+            read = f"{summary.segments_read:,} of {summary.segments:,} segments read"
+            grid.add_row("Time", f"{summary.seconds:,.1f} s, {read}: the others were known")
         grid.add_row("Parsing", f"{_share(summary.slow_lines, summary.lines)} of the lines took the slow parser")
     if summary.unknown_keys:
         grid.add_row("Unknown", f"{summary.unknown_keys:,} keys that the tables have no column for")

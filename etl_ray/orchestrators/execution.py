@@ -78,6 +78,7 @@ class Execution:
     ) -> None:
         self.compiling_s = 0.0
         self.composed: frozenset[str] = frozenset()
+        self.read: set[str] = set()
         self._plan, self._config, self._places = plan, config, places
         self._engine, self._memory, self._progress = engine, memory, progress
         self._stages = Stages(engine, progress, memory)
@@ -158,6 +159,7 @@ class Execution:
         )
         counts = sum_counts(item.counts for item in receipts.facts.values())
         todo = [unit for unit in units if unit.name not in receipts]
+        self.read |= {unit.segment.identity for unit in todo}
         self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
         self._progress.advance(
@@ -207,6 +209,7 @@ class Execution:
             )
         if not units:
             return
+        self.read |= {unit.segment.identity for unit in units}
         self._progress.stage("read again", sum(unit.stored_bytes for unit in units), len(units))
         items = [(to_json(unit), unit.stored_bytes) for unit in units]
         for index, result in self._engine.run("normalize", to_json(self._normalize_options), items):

@@ -92,7 +92,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
         removed = remove_segments(segments, input_urls, ledger, config, hold.check)
         seconds = time.monotonic() - started_s - run.compiling_s
         summary = summary_of(manifest, output_url, seconds=seconds, unchanged=unchanged)
-        return Outcome(replace(summary, removed=removed), ledger, manifest.number)
+        return Outcome(replace(summary, removed=removed, segments_read=run.segments_read), ledger, manifest.number)
 
 
 class _Run:
@@ -109,6 +109,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.compiling_s = 0.0
+        self.segments_read = 0
         self._plan, self._config, self._ledger = plan, config, ledger
         self._committed = committed
         self._sources, self._progress = sources, progress
@@ -139,6 +140,7 @@ class _Run:
             engine.close()
             self.compiling_s = execution.compiling_s
         self._composed = execution.composed
+        self.segments_read = len(execution.read)
         manifest = self._manifest(done, memory)
         check()
         self._ledger.commit(manifest)

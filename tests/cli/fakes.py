@@ -29,6 +29,7 @@ SUMMARY = RunSummary(
     output="OUT",
     run_id="20261123T081500-1a2b3c4d",
     unchanged=False,
+    segments_read=4,
 )
 
 

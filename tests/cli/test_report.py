@@ -44,6 +44,13 @@ def test_summary(jobs: FakeJobs, etl_ray: Execute) -> None:
     ]
 
 
+def test_summary_tells_how_many_segments_were_read_if_others_were_known(jobs: FakeJobs, etl_ray: Execute) -> None:
+    jobs.summary = replace(SUMMARY, segments_read=1)
+    text = printed(etl_ray("run", "IN", "OUT"))
+    assert "Time      0.8 s, 1 of 4 segments read: the others were known" in text
+    assert "Speed" not in text
+
+
 def test_summary_tells_how_many_segments_were_removed(jobs: FakeJobs, etl_ray: Execute) -> None:
     jobs.summary = replace(SUMMARY, unchanged=True, removed=1_234)
     assert "Segments  4, 1,234 removed from INPUT" in printed(etl_ray("run", "IN", "OUT"))
@@ -64,7 +71,7 @@ def test_summary_shows_the_folders_of_this_config(jobs: FakeJobs, etl_ray: Execu
 def test_summary_of_a_clean_small_run(jobs: FakeJobs, etl_ray: Execute) -> None:
     jobs.summary = replace(
         SUMMARY, lines=0, accepted=0, rejects=0, ignored=0, out_of_range=0, blank=0, bytes=0, seconds=0.0,
-        rows={}, messages={}, slow_lines=0, unknown_keys=0, damaged=(DAMAGE,), segments=1,
+        rows={}, messages={}, slow_lines=0, unknown_keys=0, damaged=(DAMAGE,), segments=1, segments_read=1,
     )  # fmt: skip
     outcome = etl_ray("run", "IN", "s3://bucket/out")
     assert outcome.out.splitlines()[0] == "Run 20261123T081500-1a2b3c4d: committed. Tables in s3://bucket/out:"
@@ -145,6 +152,7 @@ def test_json_is_the_last_line(jobs: FakeJobs, etl_ray: Execute) -> None:
         "run_id": "20261123T081500-1a2b3c4d",
         "unchanged": False,
         "removed": 0,
+        "segments_read": 4,
     }
 
 

@@ -40,7 +40,9 @@ def test_an_unchanged_run_reads_nothing_and_touches_nothing(
     assert files_of(output_dir) == before
     assert times_of(output_dir) == times
     assert not first.unchanged
-    assert {**second.as_dict(), "seconds": 0, "unchanged": 0} == {**first.as_dict(), "seconds": 0, "unchanged": 0}
+    of_each = {"seconds": 0, "unchanged": 0, "segments_read": 0}
+    assert {**second.as_dict(), **of_each} == {**first.as_dict(), **of_each}
+    assert (first.segments_read, second.segments_read) == (4, 0)
     assert second.unchanged
 
 
@@ -123,6 +125,7 @@ def test_a_changed_segment(recording: Path, output_dir: Path, tmp_path: Path) ->
     (recording / SECOND).write_bytes(b"".join(lines[:5] + lines[7:]) + b"garbage\n")
     summary = run(recording, output_dir)
     assert (summary.lines, summary.rejects, summary.unchanged) == (202, 1, False)
+    assert summary.segments_read == 1
     assert_as_fresh(recording, output_dir, tmp_path / "fresh")
 
 
