@@ -7,7 +7,7 @@ there; `delete.aside`: a local file that is deleted only if it did not change ha
 Settings: `log:PATH` appends name and URL of each point as a line. `kill:N` kills the process at its point number N,
 from 1 on; `kill:NAME:PART` where a point of this name has a URL with PART in it. `stop:NAME:PART` stops it there the
 first time, until SIGCONT. With `once:MARKER:` in front, only the process acts that makes the file MARKER: Ray starts a
-killed worker's task again.
+killed worker's task again. Delete it, and the next process acts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _read(setting: str) -> Callable[[str, str], None]:
     if kind == "kill" and name and colon:
         return _at_name(name, part, _signal(signal.SIGKILL, marker))
     if kind == "stop" and name and colon:
-        return _at_name(name, part, _first_time(_signal(signal.SIGSTOP, marker)))
+        stop = _signal(signal.SIGSTOP, marker)
+        return _at_name(name, part, _first_time(stop) if marker is None else stop)
     raise ConfigError(
         f"failpoint {setting!r}: expected log:PATH, kill:N, kill:NAME:PART or stop:NAME:PART, the last three perhaps "
         "behind once:MARKER:"

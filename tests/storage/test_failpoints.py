@@ -153,6 +153,25 @@ def test_a_process_stops_once_and_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_process_stops_again_once_its_marker_is_deleted(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    marker.touch()
+    child = os.fork()
+    if child == 0:
+        failpoints.arm(f"once:{marker}:stop:write.before:")
+        for number in range(4):
+            storage.write_bytes(f"{tmp_path}/{number}", b"1")
+            if number != 1:
+                marker.unlink()
+        os._exit(EXITED)
+    written = []
+    while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+        written.append(names(tmp_path))
+        os.kill(child, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(status) == EXITED
+    assert written == [["0", "marker"], ["0", "1", "2", "marker"]]
+
+
 def test_of_several_processes_one_is_killed(tmp_path: Path) -> None:
     setting = f"once:{tmp_path}/marker:kill:write.after:"
 
