@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 _MEMORY_LOCK = threading.Lock()
+_PROBE = ".probe.tmp"
 
 
 def canonical(url: str) -> str:
@@ -146,7 +147,7 @@ def make_root(url: str) -> None:
     """Create a directory and make sure that files can be written to it and deleted again."""
     if is_local(url):
         persist("create the directory", url, lambda: local_path(url).mkdir(parents=True, exist_ok=True))
-    probe = join(url, local.temporary_name())
+    probe = join(url, _PROBE)  # of one name, so that nothing is left where processes are killed over it
     write_bytes(probe, b"")
     delete(probe)
 

@@ -17,14 +17,17 @@ _KINDS = (
     (r"output/_etl_ray/manifests/.*", "manifest"),
     (r"output/_etl_ray/receipts/.*", "packed receipts"),
     (r"output/_etl_ray/results/.*", "results"),
+    (r"output/_etl_ray/removed/.*", "note of a removal"),
     (r"output/_etl_ray/(lock|lease).*", "lease"),
-    (r"output/_etl_ray/\.[0-9a-f]+\.tmp", "probe"),
+    (r"output/_etl_ray/\.probe\.tmp", "probe"),
     (r"output", "temporary files"),
     (r"output/(?P<what>[a-z][a-z0-9_]*)/.*", "table {what}"),
     (r"input/.*", "segment"),
     (r"archive/.*", "archived segment"),
 )
 _TABLES = re.compile(r"(staged|waiting|table) (?!receipt|room|pieces).*")
+
+_EACH = ("write.whole", "move.before", "move.after")
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,13 @@ def read_points(log: Path, place: Path) -> list[Point]:
 
 
 def choose(points: Sequence[Point], *, by_table: bool) -> list[Point]:
-    """Return a point for each name and kind; if not `by_table` the kinds of all tables are one.
+    """Return a point for each name and kind; the kinds of all tables are one unless `by_table`, and in `_EACH`.
 
     Of several the first, the last, and one between them take turns.
     """
     found: dict[tuple[str, str], list[Point]] = {}
     for point in points:
-        kind = point.kind if by_table else _TABLES.sub(r"\1", point.kind)
+        kind = point.kind if by_table and point.name in _EACH else _TABLES.sub(r"\1", point.kind)
         found.setdefault((point.name, kind), []).append(point)
     chosen = {
         same[(0, len(same) - 1, len(same) // 2)[position % 3]].number: position

@@ -51,7 +51,9 @@ class Place:
         found = {"output": table_files_of(self.root / "output")}
         for name in ("input", "archive"):
             paths = sorted((self.root / name).rglob("*"))
-            found[name] = {str(path.relative_to(self.root)): path.read_bytes() for path in paths if path.is_file()}
+            # In an archive, that others may be writing to, nobody clears up behind copies that were killed.
+            seen = [path for path in paths if path.is_file() and not path.name.endswith(".tmp")]
+            found[name] = {str(path.relative_to(self.root)): path.read_bytes() for path in seen}
         return found
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = {"first": 4, "bucket": 2}
+PARTS = {"first": 2, "bucket": 2}
 """Scenarios in several tests, which may run at the same time."""
 LEAST = {
-    "first": 150,
+    "first": 80,
     "grown": 40,
     "range": 40,
     "other config": 40,
