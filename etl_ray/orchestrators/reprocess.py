@@ -114,7 +114,7 @@ def reprocess(
         rows={table: rows[table] for table in TABLES if rows[table]},
         files=len(manifest.files),
         seconds=time.monotonic() - started_s,
-        output=dest_url,
+        output=storage.redact(dest_url),
         run_id=manifest.run_id,
         findings=manifest.findings,
         unchanged=unchanged,

@@ -91,7 +91,7 @@ def run_segments(input_urls: Sequence[str], output_url: str, config: JobConfig, 
         run.clear(manifest, hold.check)
         removed = remove_segments(segments, input_urls, ledger, config, hold.check)
         seconds = time.monotonic() - started_s - run.compiling_s
-        summary = summary_of(manifest, output_url, seconds=seconds, unchanged=unchanged)
+        summary = summary_of(manifest, output, seconds=seconds, unchanged=unchanged)
         return Outcome(replace(summary, removed=removed, segments_read=run.segments_read), ledger, manifest.number)
 
 
