@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from etl_ray.config.text import KeyPath
 from etl_ray.errors import ConfigError
+from etl_ray.storage.files import redact
 
 _MB = 1_000_000
 
@@ -55,7 +56,7 @@ def expected(wanted: str, found: object, *, key: str = "") -> PydanticCustomErro
 
 
 def _show(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else repr(redact(value) if isinstance(value, str) else value)
     return text if len(text) <= 100 else text[:97] + "..."
 
 

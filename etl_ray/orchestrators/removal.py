@@ -136,7 +136,7 @@ class _Removal:
 
     def __init__(self, config: JobConfig, input_urls: Sequence[str], check: Callable[[], None]) -> None:
         self._settle_ns = config.settle_ns
-        self._archive = config.archive_to
+        self._archive = None if config.archive_to is None else storage.canonical(config.archive_to)
         self._roots = [f"{storage.canonical(url).rstrip('/')}/" for url in input_urls]
         self._check_held = check
         self._lock = threading.Lock()

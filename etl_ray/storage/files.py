@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from etl_ray.errors import ConfigError
+
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +56,7 @@ def redact(url: str) -> str:
     """Return `url` without user, password and query, for messages."""
     if is_local(url):
         return url
-    split = urlsplit(url)
-    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
+    # Not by urlsplit, which refuses brackets in the place of a host.
+    scheme, _, rest = url.partition("://")
+    host, slash, path = _QUERY.sub("", rest).partition("/")
+    return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"
