@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 BEGUN = "begun"
 """Below the staging directory: an empty file for each unit that was begun."""
 _START = "import sys; sys.path[:] = sys.argv[1:]; from etl_ray.orchestrators.isolation import main; main()"
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?=:|$)")
+_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)', re.MULTILINE)
 _SIGNAL_BASE = 128  # shells and sandboxes tell signals as 128 + number
 
 
@@ -68,8 +71,10 @@ def _reason(code: int, stderr: bytes) -> str:
     number = -code if code < 0 else code - _SIGNAL_BASE
     if number in {item.value for item in signal.Signals}:
         return f"the process that read it was ended by {signal.Signals(number).name}, twice; nothing of it is used"
-    last = stderr.decode(errors="replace").strip().splitlines()[-1:]
-    said = f": {last[0]}" if last else ""
+    # Of an exception only its type and place: its message may quote what is private.
+    text = stderr.decode(errors="replace").strip()
+    kind, places = _EXCEPTION.match(text.rpartition("\n")[2]), _FRAME.findall(text)
+    said = ": {} in {}, line {}".format(kind[0], *places[-1]) if kind and places else ""
     return f"the process that read it ended with code {code}, twice{said}; nothing of it is used"
 
 

@@ -86,5 +86,5 @@ def test_an_exception_in_the_process_is_told(
     options = type("Options", (), {"staging": str(output_dir)})
     isolation.normalized(unit, options, Normalizer.__new__(Normalizer))  # type: ignore[arg-type]
     assert reasons == [
-        "the process that read it ended with code 1, twice: ValueError: no such thing; nothing of it is used"
+        "the process that read it ended with code 1, twice: ValueError in <string>, line 1; nothing of it is used"
     ]
