@@ -127,6 +127,7 @@ def test_a_disk_that_is_full_once_the_manifest_is_there(
     assert strays_of(output) == []
 
 
+@pytest.mark.slow
 def test_a_compaction_that_fills_the_disk(
     disk: SmallDisk, tiny_segments: list[Path], undisturbed: Path, tmp_path: Path, command_line: CommandLine
 ) -> None:
