@@ -41,4 +41,4 @@ def test_a_command_killed_anywhere_costs_only_time(name: str, part: int, tmp_pat
     assert {point: wrong for point, wrong in found.items() if wrong} == {}
     assert len(found) >= LEAST[name] // PARTS.get(name, 1)
     steps = {point.partition(" ")[0] for point in found}
-    assert steps >= ({"delete.before", "delete.after"} if name == "archive" else {"write.whole", "move.before"})
+    assert steps >= ({"delete.before", "delete.after"} if name == "archive" else {"write.before", "write.whole"})
