@@ -20,6 +20,8 @@ from tests.faults.command_line import CommandLine
 from tests.faults.recordings import half_of
 from tests.orchestrators.outputs import assert_same_rows, partitions_of, rows_of, strays_of
 
+pytestmark = pytest.mark.slow
+
 Pack = Callable[[bytes], bytes]
 PACKS: dict[str, Pack] = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
 SUFFIXES = [

@@ -14,6 +14,8 @@ from tests.faults.full_disk import SmallDisk, at_point, mounted
 from tests.faults.recordings import copy_segments
 from tests.orchestrators.outputs import OWN, assert_same_rows, files_of, strays_of, table_files_of
 
+pytestmark = pytest.mark.slow
+
 FULL = "No space left on device"
 STAGES = {
     "staging": ("write.before", "/_etl_ray/staged/000001/level2/"),

@@ -16,6 +16,8 @@ from tests.faults.recordings import EVERYTHING
 from tests.orchestrators.jobs import config, run
 from tests.orchestrators.outputs import partitions_of, strays_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     pytest.param(("../../../stolen", "/stolen"), id="up"),
     pytest.param(("..", "product_id=ETH-USD/../../x"), id="dots", marks=pytest.mark.slow),

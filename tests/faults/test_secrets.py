@@ -23,6 +23,8 @@ from tests.faults.recordings import CONFIG
 from tests.faults.vault import ENVIRONMENT, SECRETS, STORAGE_OPTION, VaultFileSystem, vault, with_credentials
 from tests.orchestrators.test_private_channels import BROKEN_PRIVATE, PRICE, SECRET, VALID_PRIVATE, words_of
 
+pytestmark = pytest.mark.slow
+
 MARKS = (*SECRETS, SECRET, PRICE)
 FIRST = "segment_20251126T23_00001.ndjson"
 SETTLED = ("--settle", "1ms")
