@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from etl_ray.config.text import KeyPath
 from etl_ray.errors import ConfigError
-from etl_ray.storage.files import redact
+from etl_ray.urls import redact
 
 _MB = 1_000_000
 

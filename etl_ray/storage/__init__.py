@@ -18,10 +18,11 @@ from etl_ray.errors import ConfigError
 from etl_ray.storage import local, remote
 from etl_ray.storage.comparing import is_same_content, is_same_file
 from etl_ray.storage.failpoints import reach
-from etl_ray.storage.files import FileInfo, Listing, is_local, join, local_path, redact
+from etl_ray.storage.files import FileInfo, Listing, local_path
 from etl_ray.storage.reading import REMOTE_READ_BYTES, Reader
 from etl_ray.storage.removing import delete_unchanged, put_back
 from etl_ray.storage.retries import persist
+from etl_ray.urls import is_local, join, redact
 
 __all__ = [
     "FileInfo",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 
 from etl_ray.storage import remote
-from etl_ray.storage.files import is_local, local_path
+from etl_ray.storage.files import local_path
 from etl_ray.storage.reading import Reader
 from etl_ray.storage.retries import persist
+from etl_ray.urls import is_local
 
 _BLOCK_BYTES = 1 << 20
 

@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 
 from etl_ray.errors import ConfigError
-from etl_ray.storage.files import redact
+from etl_ray.urls import redact
 
 _setting: str | None = None
 _act: Callable[[str, str], None] | None = None

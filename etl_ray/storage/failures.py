@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from etl_ray.errors import NotFoundError, StorageError
-from etl_ray.storage.files import redact
+from etl_ray.urls import redact
 
 _REMOTE_FAILURES = (
     ("aiohttp.client_exceptions", "ClientError"),

@@ -1,15 +1,12 @@
-"""What is said about stored files, and how URLs are taken apart and put together."""
+"""What is said about stored files."""
 
 from __future__ import annotations
 
-import posixpath
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from etl_ray.errors import ConfigError
-
-_QUERY = re.compile(r"[?#].*", re.DOTALL)
+from etl_ray.urls import is_local, redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +30,9 @@ class Listing:
     below: tuple[FileInfo, ...]
 
 
-def is_local(url: str) -> bool:
-    """Tell whether `url` is a path or `file://` URL of this machine."""
-    scheme, separator, _ = url.partition("://")
-    return not separator or scheme in ("file", "local")
-
-
 def local_path(url: str) -> Path:
     """Return the absolute path of a local URL. Percent signs stay: they are part of our directory names."""
     if not is_local(url):
         raise ConfigError(f"expected a local path, found {redact(url)}")
     path = url.partition("://")[2] if "://" in url else url
     return Path(path).expanduser().absolute()
-
-
-def join(url: str, *parts: str) -> str:
-    """Append path `parts` to `url`."""
-    return posixpath.join(url, *(part.strip("/") for part in parts))
-
-
-def redact(url: str) -> str:
-    """Return `url` without user, password and query, for messages."""
-    if is_local(url):
-        return url
-    # Not by urlsplit, which refuses brackets in the place of a host.
-    scheme, _, rest = url.partition("://")
-    host, slash, path = _QUERY.sub("", rest).partition("/")
-    return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 from etl_ray.errors import StorageError
 from etl_ray.storage import remote
 from etl_ray.storage.failures import failures
-from etl_ray.storage.files import is_local, local_path, redact
+from etl_ray.storage.files import local_path
 from etl_ray.storage.retries import persist
+from etl_ray.urls import is_local, redact
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -13,9 +13,10 @@ from typing import BinaryIO, Protocol, cast
 from etl_ray.errors import ConfigError
 from etl_ray.storage.failpoints import reach
 from etl_ray.storage.failures import cause, reporting
-from etl_ray.storage.files import FileInfo, Listing, redact
+from etl_ray.storage.files import FileInfo, Listing
 from etl_ray.storage.retries import persist
 from etl_ray.storage.writing import Writer
+from etl_ray.urls import redact
 
 _VERSION_KEYS = ("generation", "ETag", "etag", "mtime", "LastModified", "last_modified", "modified", "created")
 _TIME_KEYS = ("mtime", "LastModified", "last_modified", "modified")

@@ -18,8 +18,9 @@ from typing import Protocol, cast
 from etl_ray.errors import StorageError
 from etl_ray.storage import local, remote
 from etl_ray.storage.failpoints import reach
-from etl_ray.storage.files import FileInfo, is_local, local_path
+from etl_ray.storage.files import FileInfo, local_path
 from etl_ray.storage.retries import persist
+from etl_ray.urls import is_local
 
 _ASIDE = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.removing", re.DOTALL)
 
