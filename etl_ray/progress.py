@@ -18,15 +18,19 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-_LINE_EVERY_S = 5.0
+_LINES = ((60.0, 5.0), (600.0, 30.0), (float("inf"), 60.0))
+"""How many seconds a stage may have taken, and how far apart its lines then are: a log of hours can still be read."""
 _BYTES_PER_MB = 1_000_000
 
 
 class Progress(Protocol):
-    """What a run reports to. Stages follow each other; `advance` adds up to the totals of its stage, 0: not known."""
+    """What a run reports to. Stages follow each other; what is added comes to the totals of its stage, 0: not known."""
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
         """Begin a stage, which ends the one before."""
+
+    def skip(self, bytes_: int, units: int) -> None:
+        """Add what was finished before the stage began: it counts for no rate."""
 
     def advance(self, bytes_: int, units: int) -> None:
         """Add what has been finished since the last call."""
@@ -44,6 +48,9 @@ class SilentProgress:
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
         """Do nothing."""
 
+    def skip(self, bytes_: int, units: int) -> None:
+        """Do nothing."""
+
     def advance(self, bytes_: int, units: int) -> None:
         """Do nothing."""
 
@@ -55,7 +62,10 @@ class SilentProgress:
 
 
 class LineProgress:
-    """Writes plain lines to `stream`: at most one per stage every five seconds, and its last. `clock` gives seconds."""
+    """Writes plain lines to `stream`: those of a stage some seconds apart, and its last. `clock` gives seconds.
+
+    They are 5 s apart in the first minute of a stage, 30 s up to ten minutes, then 60 s.
+    """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -63,6 +73,7 @@ class LineProgress:
         self._name: str | None = None
         self._total_bytes = self._total_units = 0
         self._bytes = self._units = 0
+        self._known_bytes = self._known_units = 0
         self._start_s = self._line_s = 0.0
 
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
@@ -71,16 +82,27 @@ class LineProgress:
         self._name = name
         self._total_bytes, self._total_units = total_bytes, total_units
         self._bytes = self._units = 0
+        self._known_bytes = self._known_units = 0
         self._start_s = self._line_s = self._clock()
 
+    def skip(self, bytes_: int, units: int) -> None:
+        """Add what was finished before."""
+        self._bytes += bytes_
+        self._units += units
+        self._known_bytes += bytes_
+        self._known_units += units
+
     def advance(self, bytes_: int, units: int) -> None:
-        """Add what has been finished; write a line if the last is five seconds old."""
+        """Add what has been finished; write a line if the last is old enough, but none beside that of the end."""
         self._bytes += bytes_
         self._units += units
         now_s = self._clock()
-        if self._name is not None and now_s - self._line_s >= _LINE_EVERY_S:
+        seconds = now_s - self._start_s
+        apart_s = next(apart_s for until_s, apart_s in _LINES if seconds <= until_s)
+        is_end = 0 < self._units == self._total_units
+        if self._name is not None and now_s - self._line_s >= apart_s and not is_end:
             self._line_s = now_s
-            self._write(f"{self._figures(now_s - self._start_s)}, {self._left(now_s - self._start_s)}")
+            self._write(f"{self._figures(seconds)}, {self._left(seconds)}")
 
     def done(self) -> None:
         """Write the stage's last line."""
@@ -104,14 +126,17 @@ class LineProgress:
         if mb or total_mb:
             parts.append(f"{mb:,.1f}/{total_mb:,.1f} MB" if total_mb else f"{mb:,.1f} MB")
             if seconds > 0:
-                parts.append(f"{mb / seconds:,.1f} MB/s")
+                parts.append(f"{(self._bytes - self._known_bytes) / _BYTES_PER_MB / seconds:,.1f} MB/s")
         return ", ".join(parts)
 
     def _left(self, seconds: float) -> str:
-        done, total = (self._bytes, self._total_bytes) if self._total_bytes else (self._units, self._total_units)
-        if not 0 < done <= total:
+        if self._total_bytes:
+            done, known, total = self._bytes, self._known_bytes, self._total_bytes
+        else:
+            done, known, total = self._units, self._known_units, self._total_units
+        if not known < done <= total:
             return "time left unknown"
-        return f"{format_duration(seconds / done * (total - done))} left"
+        return f"{format_duration(seconds / (done - known) * (total - done))} left"
 
 
 class BarProgress:
@@ -137,6 +162,10 @@ class BarProgress:
         )
         self._bar.add_task(name, total=(total_bytes if self._by_bytes else total_units) or None)
         self._bar.start()
+
+    def skip(self, bytes_: int, units: int) -> None:
+        """Move the bar; its rate is that of the last seconds."""
+        self.advance(bytes_, units)
 
     def advance(self, bytes_: int, units: int) -> None:
         """Move the bar."""

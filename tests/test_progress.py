@@ -74,6 +74,51 @@ def test_a_line_at_most_every_five_seconds_and_a_last_one(
     ]
 
 
+def test_lines_of_long_stages_are_further_apart(lines: LineProgress, stream: io.StringIO, clock: Clock) -> None:
+    lines.stage("normalize", 0, 10_000)
+    at_s = []
+    for second in range(1, 901):
+        clock.now_s += 1
+        written = stream.tell()
+        lines.advance(0, 1)
+        if stream.tell() > written:
+            at_s.append(second)
+    assert at_s == [*range(5, 61, 5), *range(90, 601, 30), *range(660, 901, 60)]
+
+
+def test_what_was_done_before_counts_for_no_rate(lines: LineProgress, stream: io.StringIO, clock: Clock) -> None:
+    lines.stage("normalize", 100_000_000, 50)
+    lines.skip(60_000_000, 30)
+    clock.now_s += 5
+    lines.advance(0, 0)
+    clock.now_s += 5
+    lines.advance(10_000_000, 5)
+    lines.stage("stitch", 0, 4)
+    lines.skip(0, 2)
+    clock.now_s += 6
+    lines.advance(0, 1)
+    lines.done()
+    assert stream.getvalue().splitlines() == [
+        "normalize: 30/50 units, 60.0/100.0 MB, 0.0 MB/s, time left unknown",
+        "normalize: 35/50 units, 70.0/100.0 MB, 1.0 MB/s, 30 s left",
+        "normalize: 35/50 units, 70.0/100.0 MB, 1.0 MB/s, 10 s",
+        "stitch: 3/4 units, 6.0 s left",
+        "stitch: 3/4 units, 6.0 s",
+    ]
+
+
+def test_the_end_of_a_stage_is_told_once(lines: LineProgress, stream: io.StringIO, clock: Clock) -> None:
+    lines.stage("build", 0, 2)
+    for _ in range(2):
+        clock.now_s += 5
+        lines.advance(3_000_000, 1)
+    lines.done()
+    assert stream.getvalue().splitlines() == [
+        "build: 1/2 units, 3.0 MB, 0.6 MB/s, 5.0 s left",
+        "build: 2/2 units, 6.0 MB, 0.6 MB/s, 10 s",
+    ]
+
+
 def test_each_stage_has_its_own_clock_and_figures(lines: LineProgress, stream: io.StringIO, clock: Clock) -> None:
     lines.stage("normalize", 10_000_000, 2)
     clock.now_s += 4

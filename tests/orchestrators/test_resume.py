@@ -37,6 +37,9 @@ class NoteProgress:
     def stage(self, name: str, total_bytes: int, total_units: int) -> None:
         self.stages.append((name, total_bytes, total_units))
 
+    def skip(self, bytes_: int, units: int) -> None:
+        self.advance(bytes_, units)
+
     def advance(self, bytes_: int, units: int) -> None:
         self.units.setdefault(self.stages[-1][0], []).append(units)
 
