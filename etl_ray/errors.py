@@ -6,6 +6,8 @@
     ├── SchemaError       data that does not have the columns its table asks for
     ├── StorageError      the storage refused a read or a write; nothing was committed; exit code 1
     │   └── NotFoundError nothing is stored under the URL
+    │       └── MissingBucketError  nor is there a bucket; exit code 2
+    ├── ClusterError      no node of the cluster can do the work; nothing was committed; exit code 1
     ├── WrongInputError   more than half of the lines were rejected; nothing was committed; exit code 1
     └── LockedError       another run holds OUTPUT; exit code 4
 
@@ -52,6 +54,16 @@ class StorageError(EtlRayError):
 
 class NotFoundError(StorageError):
     """Nothing is stored under the URL."""
+
+
+class MissingBucketError(NotFoundError):
+    """There is no bucket of the name in the URL, or none that these credentials may know of."""
+
+    exit_code = 2
+
+
+class ClusterError(EtlRayError):
+    """No node of the cluster has, or within the time that a run waits gets, what a task asks for."""
 
 
 class WrongInputError(EtlRayError):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from etl_ray.config.sections import Section, expected
+from etl_ray.config.text import interval_ns
 from etl_ray.tables.book import BookColumns
 
-_INTERVAL = re.compile(r"([1-9][0-9]*)(ms|s|m|h)")
-_UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-LONGEST_NS = 24 * _UNITS_NS["h"]
+LONGEST_NS = interval_ns("24h")
 _MAX_DEPTH = 1_000
 
 Numbers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)]
@@ -84,9 +82,3 @@ class NoOptions(Section):
 
 OPTIONS: dict[str, type[Section]] = {"level2": Level2Options, "ticker": TickerOptions}
 """The processor options of each channel that has some."""
-
-
-def interval_ns(text: str) -> int:
-    """Return the length that a text such as 100ms, 1s, 5m or 1h tells, -1 if it tells none."""
-    match = _INTERVAL.fullmatch(text)
-    return int(match[1]) * _UNITS_NS[match[2]] if match and len(text) < 20 else -1

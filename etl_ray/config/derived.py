@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from etl_ray.config.books import LONGEST_NS, interval_ns
+from etl_ray.config.books import LONGEST_NS
 from etl_ray.config.sections import Count, Names, Section, Text, expected, problem
+from etl_ray.config.text import interval_ns
 
 if TYPE_CHECKING:
     from etl_ray.bars import BarSpec

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from etl_ray.config.books import OPTIONS, Level2Options, NoOptions, TickerOptions, interval_ns
+from etl_ray.config.books import OPTIONS, Level2Options, NoOptions, TickerOptions
 from etl_ray.config.derived import DerivedConfig
 from etl_ray.config.sections import (
     ChannelConfig,
@@ -28,7 +28,7 @@ from etl_ray.config.sections import (
     problem,
     suggest,
 )
-from etl_ray.config.text import format_time, line_of, read_yaml, time_ns
+from etl_ray.config.text import format_time, interval_ns, line_of, read_yaml, time_ns
 from etl_ray.errors import ConfigError
 from etl_ray.tables import TABLES, Numbers
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from etl_ray.config.text import KeyPath
+from etl_ray.config.text import NS_PER_S, KeyPath, interval_ns
 from etl_ray.errors import ConfigError
 from etl_ray.urls import redact
 
@@ -212,8 +212,24 @@ class StagingConfig(Section):
 
 
 class ResourcesConfig(Section):
-    """What one Ray task asks for, and how many may run. `max_tasks` None: as many as the cluster's CPUs allow."""
+    """What one Ray task asks for, and how many may run. `max_tasks` None: as many as the cluster has room for.
+
+    A run waits up to `placement_timeout` for a node that has room for a task.
+    """
 
     cpus_per_task: PositiveFloat = 1.0
     memory_mb_per_task: Count = 1024
     max_tasks: Count | None = None
+    placement_timeout: Text = "10m"
+
+    @field_validator("placement_timeout")
+    @classmethod
+    def _know_timeout(cls, timeout: str) -> str:
+        if interval_ns(timeout) <= 0:
+            raise expected("a length such as 30s, 10m, 2h", timeout)
+        return timeout
+
+    @property
+    def placement_timeout_s(self) -> float:
+        """How long a run waits for a node that has room for a task."""
+        return interval_ns(self.placement_timeout) / NS_PER_S

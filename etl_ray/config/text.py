@@ -23,6 +23,14 @@ _TIME = re.compile(
     r"(?:[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d)))?",
     re.ASCII,
 )
+_INTERVAL = re.compile(r"([1-9][0-9]*)(ms|s|m|h)")
+_UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+
+
+def interval_ns(text: str) -> int:
+    """Return the length that a text such as 100ms, 1s, 5m or 1h tells, -1 if it tells none."""
+    match = _INTERVAL.fullmatch(text)
+    return int(match[1]) * _UNITS_NS[match[2]] if match and len(text) < 20 else -1
 
 
 def time_ns(text: str) -> int | None:

@@ -121,7 +121,7 @@ class _Merging:
         read = sum(file.bytes for part in _to_do(strand_list) for file in part.files)
         if not read:
             return
-        engine = choose_engine(config, read)
+        engine = choose_engine(config, read, progress.note)
         try:
             stages = Stages(engine, progress)
             while any(_to_do(strand_list)):

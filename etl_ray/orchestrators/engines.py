@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from etl_ray.config import JobConfig, inside_ray_job, ray_address
+from etl_ray.orchestrators.finished import Finished
 from etl_ray.orchestrators.work import Stage, work
 
 SMALL_INPUT_BYTES = 256_000_000
@@ -17,6 +18,9 @@ class Engine(Protocol):
 
     def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, bytes]]:
         """Yield the result of each item, given with its weight in bytes, with its index; they come in any order."""
+
+    def count(self, stage: str, item: Finished) -> None:
+        """Count an item of a stage, named as people see it, where the engine keeps metrics."""
 
     def close(self) -> None:
         """Release what the engine has started."""
@@ -30,12 +34,15 @@ class LocalEngine:
         for index, (item, _) in enumerate(items):
             yield index, work(stage, options, item)
 
+    def count(self, stage: str, item: Finished) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
 
-def choose_engine(config: JobConfig, input_bytes: int) -> Engine:
-    """Return the engine that the config asks for.
+def choose_engine(config: JobConfig, input_bytes: int, note: Callable[[str], None]) -> Engine:
+    """Return the engine that the config asks for; `note` is told when it waits for its cluster.
 
     `auto`: a cluster by --address, RAY_ADDRESS or inside a Ray job; else this process for small inputs; else a
     local Ray.
@@ -52,4 +59,6 @@ def choose_engine(config: JobConfig, input_bytes: int) -> Engine:
         cpus_per_task=resources.cpus_per_task,
         memory_mb_per_task=resources.memory_mb_per_task,
         max_tasks=resources.max_tasks,
+        placement_timeout_s=resources.placement_timeout_s,
+        note=note,
     )

@@ -16,6 +16,7 @@ from etl_ray.orchestrators.book_keys import BookKeys
 from etl_ray.orchestrators.book_plans import BookPlan, BookShard, ComposedBook
 from etl_ray.orchestrators.books import BookPlans, plan_books
 from etl_ray.orchestrators.build import BuildOptions
+from etl_ray.orchestrators.bundles import unit_bytes
 from etl_ray.orchestrators.candle_build import CandleBuildOptions
 from etl_ray.orchestrators.compiled import compile_all
 from etl_ray.orchestrators.compose import ComposeOptions
@@ -25,6 +26,7 @@ from etl_ray.orchestrators.cuts import Cuts, cuts_of
 from etl_ray.orchestrators.derive_plan import DeriveOptions
 from etl_ray.orchestrators.derive_stage import derive_all
 from etl_ray.orchestrators.engines import Engine
+from etl_ray.orchestrators.finished import finished_item, finished_unit
 from etl_ray.orchestrators.kept_composition import NOT_KEPT
 from etl_ray.orchestrators.messages import from_json, pack, to_json
 from etl_ray.orchestrators.normalize import NormalizeOptions
@@ -34,11 +36,11 @@ from etl_ray.orchestrators.receipts import Built, BuiltFile, Counts, sum_counts
 from etl_ray.orchestrators.results import key_of
 from etl_ray.orchestrators.resume import finished_units
 from etl_ray.orchestrators.run_plan import RunPlan
-from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.shards import PackedShard, Shard, unit_of
 from etl_ray.orchestrators.stages import Item, Memory, Stages
 from etl_ray.orchestrators.stitch import Stitched, stitch
 from etl_ray.orchestrators.trade_build import BuiltTrades, TradeBuildOptions, missing_ids
+from etl_ray.orchestrators.unit_options import selection_of, unit_options
 from etl_ray.orchestrators.witness import Witnessed, witness_rows
 from etl_ray.orchestrators.witness_stage import hear_witnesses
 from etl_ray.orchestrators.work import read_receipt
@@ -86,7 +88,7 @@ class Execution:
         self._cuts: Cuts = cuts_of(memory.results)
         self._venue = VENUES[config.venue]
         self._partition_cols = {table: config.partition_cols(table) for table in TABLES}
-        self._selection = Selection(self._channels(), config.products, *plan.range_ns)
+        self._selection = selection_of(config, plan.range_ns)
 
     def run(self, committed: ReceiptStore) -> Done:
         """Do all stages; `committed` are the receipts of units that need not be read again."""
@@ -123,19 +125,6 @@ class Execution:
             messages.update(store.facts[unit.name].messages)
         return Done(store, counts, dict(sorted(messages.items())), files, stitched, plans.refused)
 
-    def _channels(self) -> tuple[str, ...]:
-        enabled = self._config.enabled_channels()
-        return tuple(
-            channel
-            for shape in self._venue.shapes
-            for channel in shape.channels
-            if shape.table in enabled and (channel != "ticker_batch" or self._config.include_ticker_batch)
-        )
-
-    def _tables(self) -> tuple[str, ...]:
-        enabled = self._config.enabled_channels()
-        return (*enabled, "rejects", *(("instruments",) if "status" in enabled else ()))
-
     @property
     def _processors(self) -> dict[str, tuple[ProcessorSpec, ...]]:
         return {
@@ -162,17 +151,16 @@ class Execution:
         self.read |= {unit.segment.identity for unit in todo}
         self.compiling_s = compile_all(books=self._config.has_books, progress=self._progress)
         self._progress.stage("normalize", sum(unit.stored_bytes for unit in units), len(units))
-        self._progress.advance(
-            sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo)
-        )
+        self._progress.skip(sum(unit.stored_bytes for unit in units if unit.name in receipts), len(units) - len(todo))
         check = InputCheck(units, self._venue.name)
         check.follow(receipts.facts)
-        items = [(to_json(unit), unit.stored_bytes) for unit in todo]
+        items = [(to_json(unit), unit_bytes(unit)) for unit in todo]
         for index, result in self._engine.run("normalize", to_json(self._normalize_options), items):
             receipt = read_receipt(result)
             receipts.add(receipt)
             counts += receipt.counts
             check.follow(receipts.facts)
+            self._engine.count("normalize", finished_unit(receipt, todo[index].stored_bytes))
             self._progress.advance(todo[index].stored_bytes, 1)
         self._progress.done()
         check.check(receipts.facts, counts)
@@ -181,19 +169,7 @@ class Execution:
 
     @cached_property
     def _normalize_options(self) -> NormalizeOptions:
-        staging = self._config.staging
-        return NormalizeOptions(
-            venue=self._config.venue,
-            tables=self._tables(),
-            selection=self._selection,
-            numbers=self._config.numbers,
-            # Copies of a trade have to meet, and versions of a candle.
-            partition_cols=self._partition_cols | dict.fromkeys((MARKET_TRADES.name, CANDLES.name), ("product_id",)),
-            block_bytes=staging.block_bytes,
-            max_line_bytes=staging.max_line_bytes,
-            staging=self._places.staging,
-            books=self._config.has_books,
-        )
+        return unit_options(self._config, self._plan.range_ns, self._places.staging)
 
     def _bring_back(self, names: Iterable[str], receipts: ReceiptStore) -> None:
         """Make the pieces of pruned units again."""
@@ -211,13 +187,15 @@ class Execution:
             return
         self.read |= {unit.segment.identity for unit in units}
         self._progress.stage("read again", sum(unit.stored_bytes for unit in units), len(units))
-        items = [(to_json(unit), unit.stored_bytes) for unit in units]
+        items = [(to_json(unit), unit_bytes(unit)) for unit in units]
         for index, result in self._engine.run("normalize", to_json(self._normalize_options), items):
-            if read_receipt(result) != receipts[units[index].name]:
+            receipt = read_receipt(result)
+            if receipt != receipts[units[index].name]:
                 raise StorageError(
                     f"{storage.redact(units[index].segment.url)} is not what was read before, though size and version "
                     "are the same: expected the same lines. Start again with --overwrite"
                 )
+            self._engine.count("read again", finished_unit(receipt, units[index].stored_bytes))
             self._progress.advance(units[index].stored_bytes, 1)
         self._progress.done()
 
@@ -334,11 +312,13 @@ class Execution:
         """Write what the recording holds, and return the files."""
         covered = Covered(self._selection.channels, self._config.products, self._config.level2.trust_beat)
         coverage = coverage_rows(stitched, self._venue, covered, books, missing_ids(trades))
-        return (
+        files = (
             *write_rows("coverage", coverage, self._places.waiting),
             *write_rows("connections", connection_rows(stitched, self._venue), self._places.waiting),
             *write_rows("witness", witness_rows(witnessed), self._places.waiting),
         )
+        self._engine.count("coverage", finished_item(Built(files)))
+        return files
 
 
 def _files(*results: Iterable[Built | BuiltTrades | BuiltBook]) -> tuple[BuiltFile, ...]:

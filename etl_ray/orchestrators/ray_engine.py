@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import os
+import socket
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
 import ray
@@ -12,58 +16,89 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
 from etl_ray.config import failpoint
-from etl_ray.errors import ConfigError, EtlRayError
+from etl_ray.errors import EtlRayError
+from etl_ray.orchestrators.bundles import bundled
 from etl_ray.orchestrators.failures_as_data import describe_error, restore_error
+from etl_ray.orchestrators.finished import Finished
+from etl_ray.orchestrators.ray_connection import connected
+from etl_ray.orchestrators.ray_metrics import RayMetrics
+from etl_ray.orchestrators.ray_placement import Ask, await_place, slots, watch
 from etl_ray.orchestrators.work import Stage, work
 from etl_ray.storage import failpoints
 
-MAX_BUNDLE_BYTES = 1_000_000_000
-"""Stored bytes per task: about ten seconds of work."""
-BUNDLES_PER_CPU = 4
+
+@dataclass(frozen=True)
+class Span:
+    """When a worker was at an item of a stage, in seconds of its machine's clock."""
+
+    stage: Stage
+    worker: str
+    began_s: float
+    ended_s: float
 
 
 class RayEngine:
     """Works on the Ray cluster at `address`, or on one started for this run if it is None.
 
-    A task asks for `cpus_per_task` and `memory_mb_per_task`; at most `max_tasks` run at once.
+    A task asks for `cpus_per_task` and `memory_mb_per_task`; at most `max_tasks` run at once. `note` is told of waiting
+    for a node that has so much, which ends after `placement_timeout_s` with a ClusterError. `observe`, if given, is
+    told of each item when and where it was worked on.
     """
 
     def __init__(
-        self, *, address: str | None, cpus_per_task: float, memory_mb_per_task: int, max_tasks: int | None
+        self,
+        *,
+        address: str | None,
+        cpus_per_task: float,
+        memory_mb_per_task: int,
+        max_tasks: int | None,
+        placement_timeout_s: float,
+        note: Callable[[str], None],
+        observe: Callable[[Span], None] | None = None,
     ) -> None:
-        self._cpus_per_task = cpus_per_task
-        self._memory_bytes = memory_mb_per_task * 1_000_000
+        self._ask = Ask(cpus_per_task, memory_mb_per_task * 1_000_000, placement_timeout_s)
         self._max_tasks = max_tasks
+        self._note = note
+        self._observe = observe
         with ExitStack() as undone_on_close:
             for target, level in _talkers():
                 undone_on_close.enter_context(_no_louder(target, level))
+            self._is_own = address in (None, "local") and not ray.is_initialized()
             if not ray.is_initialized():
-                _connect(address or "local")
-                undone_on_close.callback(ray.shutdown)
+                undone_on_close.enter_context(connected(address))
             self._undone_on_close = undone_on_close.pop_all()
+        self._metrics = None if self._is_own else RayMetrics()
         self._context = DataContext.get_current().copy()
         self._context.enable_progress_bars = False
         self._context.print_on_execution_start = False
         self._context.execution_options.preserve_order = False
+        self._context.custom_execution_callback_classes = [watch(self._ask)]
 
     def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, bytes]]:
         """Yield the results with the indices of their items, in the order in which they are finished."""
         if not items:
             return
-        bundles = bundle(items, slots=self._slots())
+        await_place(self._ask, self._note, is_own=self._is_own)
+        bundles = bundled(stage, items, slots=self._slots())
         with DataContext.current(self._context):
-            rows = [{"index": index, "items": found} for index, found in bundles]
+            rows = [{"index": bundle.first, "items": list(bundle.items)} for bundle in bundles]
             dataset = ray.data.from_items(rows, override_num_blocks=len(bundles))
-            results = self._mapped(dataset, stage, options)
-        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            done = pa.table(batch)
-            columns = (done[name].to_pylist() for name in ("index", "result", "error"))
-            for index, result, error in zip(*columns, strict=True):
-                if error is not None:
-                    raise restore_error(error)
-                yield index, result
+            results = self._mapped(dataset, stage, options, len(bundles))
+        batches = iter(results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        try:
+            for batch in batches:
+                for row in pa.table(batch).to_pylist():
+                    if row["error"] is not None:
+                        raise restore_error(row["error"])
+                    if self._observe is not None:
+                        self._observe(Span(stage, row["worker"], row["began_s"], row["ended_s"]))
+                    yield row["index"], row["result"]
+        finally:
+            # Else Ray would go on with the rest until all of it is garbage.
+            if isinstance(batches, Generator):
+                batches.close()
 
-    def _mapped(self, dataset: ray.data.Dataset, stage: Stage, options: bytes) -> ray.data.Dataset:
+    def _mapped(self, dataset: ray.data.Dataset, stage: Stage, options: bytes, n_bundles: int) -> ray.data.Dataset:
         """Return the results of bundles: of tasks, or of actors that keep the books of the shard before."""
         if stage != "replay":
             return dataset.map_batches(
@@ -71,8 +106,8 @@ class RayEngine:
                 fn_kwargs={"stage": stage, "options": options},
                 batch_size=1,
                 batch_format="pyarrow",
-                num_cpus=self._cpus_per_task,
-                memory=self._memory_bytes,
+                num_cpus=self._ask.cpus,
+                memory=self._ask.memory_bytes,
                 compute=TaskPoolStrategy(size=self._max_tasks) if self._max_tasks else None,
             )
         return dataset.map_batches(
@@ -80,31 +115,25 @@ class RayEngine:
             fn_kwargs={"options": options},
             batch_size=1,
             batch_format="pyarrow",
-            num_cpus=self._cpus_per_task,
-            memory=self._memory_bytes,
-            # One actor is enough to go on with: a pool that insists on more hangs where a node was lost.
-            compute=ActorPoolStrategy(min_size=1, max_size=self._slots()),
+            num_cpus=self._ask.cpus,
+            memory=self._ask.memory_bytes,
+            # One actor is enough to go on with: a pool that insists on more hangs where a node was lost. Ray adds
+            # actors while the cluster has room for them, so that nodes that join get some.
+            compute=ActorPoolStrategy(min_size=1, max_size=max(1, min(self._max_tasks or n_bundles, n_bundles))),
         )
+
+    def count(self, stage: str, item: Finished) -> None:
+        """Count an item in the metrics of a cluster that lasts longer than the run."""
+        if self._metrics is not None:
+            self._metrics.count(stage, item)
 
     def close(self) -> None:
         """Stop the cluster if this engine has started it, or leave it; let Ray talk as before."""
         self._undone_on_close.close()
 
     def _slots(self) -> int:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        cpus = resources.get("CPU", 1.0)
-        slots = max(1, int(cpus / self._cpus_per_task))
-        return min(slots, self._max_tasks) if self._max_tasks else slots
-
-
-def _connect(address: str) -> None:
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except ConnectionError as error:
-        raise ConfigError(
-            f"cannot connect to Ray at {address}: {error}; expected a running cluster of Ray {ray.__version__}. "
-            "If it asks for a token, set RAY_AUTH_MODE=token"
-        ) from None
+        found = slots(self._ask)
+        return min(found, self._max_tasks) if self._max_tasks else found
 
 
 def _talkers() -> Iterator[tuple[logging.Logger | logging.Handler, int]]:
@@ -125,22 +154,16 @@ def _no_louder(target: logging.Logger | logging.Handler, level: int) -> Iterator
         target.setLevel(before)
 
 
-def bundle(items: Sequence[tuple[bytes, int]], *, slots: int) -> list[tuple[int, list[bytes]]]:
-    """Put consecutive items into bundles of about equal weight: few enough to be worth a task, enough for all slots.
-
-    Return with each the index of its first item.
-    """
-    total = sum(weight for _, weight in items)
-    target = max(1, min(MAX_BUNDLE_BYTES, total // (slots * BUNDLES_PER_CPU)))
-    bundles: list[tuple[int, list[bytes]]] = []
-    filled = target
-    for index, (item, weight) in enumerate(items):
-        if filled >= target:
-            bundles.append((index, []))
-            filled = 0
-        bundles[-1][1].append(item)
-        filled += weight
-    return bundles
+_RESULTS = pa.schema(
+    {
+        "index": pa.int64(),
+        "result": pa.binary(),
+        "error": pa.list_(pa.string()),
+        "worker": pa.string(),
+        "began_s": pa.float64(),
+        "ended_s": pa.float64(),
+    }
+)
 
 
 class BookActor:
@@ -155,17 +178,21 @@ def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.T
     """Do the items of a bundle, one after the other; what fails for a known reason comes back as data."""
     if setting := failpoint():
         failpoints.arm(setting)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
     for first, items in zip(batch["index"].to_pylist(), batch["items"].to_pylist(), strict=True):
         for index, item in enumerate(items, first):
             result, error = None, None
+            began_s = time.time()
             try:
                 result = work(stage, options, item)
             except EtlRayError as failure:
                 error = describe_error(failure)
-            yield pa.table(
-                {
-                    "index": pa.array([index], pa.int64()),
-                    "result": pa.array([result], pa.binary()),
-                    "error": pa.array([error], pa.list_(pa.string())),
-                }
-            )
+            row = {
+                "index": index,
+                "result": result,
+                "error": error,
+                "worker": worker,
+                "began_s": began_s,
+                "ended_s": time.time(),
+            }
+            yield pa.Table.from_pylist([row], _RESULTS)

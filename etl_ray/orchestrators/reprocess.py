@@ -177,7 +177,7 @@ class _Run:
         number = 1 if self._latest is None else self._latest.number + 1
         target = self._ledger.waiting_room(self.id, number)
         read = [file for file in self._source.manifest.files if file.table in _READ and self._is_selected(file)]
-        engine = choose_engine(self._config, sum(file.bytes for file in read))
+        engine = choose_engine(self._config, sum(file.bytes for file in read), self._progress.note)
         try:
             files, findings = self._compute(read, target, Stages(engine, self._progress))
         finally:

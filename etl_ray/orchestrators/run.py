@@ -132,7 +132,7 @@ class _Run:
         memory = Memory() if self._committed is None else Memory(self._committed.results, self._committed.there)
         waiting = self._ledger.waiting_room(self._plan.run_id, self._number)
         places = Places(self._ledger.output, waiting, self._staging(self._staged))
-        engine = choose_engine(self._config, sum(unit.stored_bytes for unit in self._new_units()))
+        engine = choose_engine(self._config, sum(unit.stored_bytes for unit in self._new_units()), self._progress.note)
         execution = Execution(self._plan, self._config, places, engine=engine, memory=memory, progress=self._progress)
         try:
             done = execution.run(ReceiptStore() if self._committed is None else self._committed.receipts)

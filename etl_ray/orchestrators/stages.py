@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
 from etl_ray.orchestrators.engines import Engine
+from etl_ray.orchestrators.finished import finished_item
 from etl_ray.orchestrators.messages import from_json, to_json
 from etl_ray.orchestrators.results import NO_CUT, Cut, HasFiles, Result, Results, renumbered, with_files
 from etl_ray.orchestrators.work import Stage
@@ -120,8 +121,11 @@ class Stages:
             self.progress.stage(shown or stage, 0, len(todo))
             work = [(items[index].packed, items[index].weight) for index in todo]
             for position, done in self.engine.run(stage, to_json(options), work):
-                found[todo[position]] = from_json(kind, done)
-                self.progress.advance(0, 1)
+                result = from_json(kind, done)
+                found[todo[position]] = result
+                finished = finished_item(result)
+                self.engine.count(shown or stage, finished)
+                self.progress.advance(finished.written_bytes, 1)
             self.progress.done()
         for index, item in enumerate(items):
             found[index] = _numbered(found[index], item.number)

@@ -46,7 +46,9 @@ def test_defaults() -> None:
     assert config.staging == StagingConfig(
         unit_mb=128.0, block_mb=32.0, rows_per_file=4_000_000, rows_per_group=262_144, max_line_mb=16.0, url=None
     )
-    assert config.resources == ResourcesConfig(cpus_per_task=1.0, memory_mb_per_task=1024, max_tasks=None)
+    assert config.resources == ResourcesConfig(
+        cpus_per_task=1.0, memory_mb_per_task=1024, max_tasks=None, placement_timeout="10m"
+    )
 
 
 def test_all_channels_are_there_with_their_own_partitions() -> None:

@@ -80,7 +80,7 @@ SAME = [
     {"end": NOON_NS},
     {"staging": {"url": "gs://bucket/staging"}},
     {"derived": {"fill": True}},  # nothing is asked for that it could change
-    {"resources": {"cpus_per_task": 2, "memory_mb_per_task": 1, "max_tasks": 1}},
+    {"resources": {"cpus_per_task": 2, "memory_mb_per_task": 1, "max_tasks": 1, "placement_timeout": "1s"}},
     {"channels": {"level2": {"partition_cols": ["product_id", "date"]}}},
     {"channels": {"level2": {"processor_options": {"depth": 10, "emit": "message", "depth_bps": [5, 10, 25]}}}},
 ]
@@ -211,6 +211,7 @@ def job_configs(draw: st.DrawFn) -> JobConfig:
             cpus_per_task=draw(size),
             memory_mb_per_task=draw(st.integers(1, 10**6)),
             max_tasks=draw(st.none() | st.integers(1, 10**6)),
+            placement_timeout=draw(st.sampled_from(["30s", "5m", "2h"])),
         ),
     )
 

@@ -39,7 +39,7 @@ REFUSED = {
     ),
     "unknown key of resources": (
         "resources: {cpus: 2}\n",
-        "1: resources.cpus: unknown key; known: cpus_per_task, memory_mb_per_task, max_tasks",
+        "1: resources.cpus: unknown key; known: cpus_per_task, memory_mb_per_task, max_tasks, placement_timeout",
     ),
     "unknown key of a channel": (
         "channels:\n  level2:\n    enable: true\n",
@@ -140,6 +140,10 @@ REFUSED = {
     "part of a row": (
         "staging: {rows_per_group: 1.5}\n",
         "1: staging.rows_per_group: expected a whole number, found 1.5",
+    ),
+    "no length of time": (
+        "resources: {placement_timeout: soon}\n",
+        "1: resources.placement_timeout: expected a length such as 30s, 10m, 2h, found 'soon'",
     ),
     "true tasks": ("resources: {max_tasks: true}\n", "1: resources.max_tasks: expected a whole number, found True"),
     "block above unit": (
@@ -266,7 +270,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (lambda: ChannelConfig(enabled="no"), "enabled: expected true or false, found 'no'"),
         (
             lambda: ResourcesConfig(task=1),
-            "task: unknown key; did you mean 'max_tasks'? known: cpus_per_task, memory_mb_per_task, max_tasks",
+            "task: unknown key; did you mean 'max_tasks'? known: cpus_per_task, memory_mb_per_task, max_tasks, "
+            "placement_timeout",
         ),
         (
             lambda: JobConfig(channels={"level2": ChannelConfig(processor_options={"depth": True})}),

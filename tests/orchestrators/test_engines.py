@@ -11,7 +11,13 @@ from etl_ray.config import JobConfig
 from etl_ray.orchestrators.engines import SMALL_INPUT_BYTES, LocalEngine, choose_engine
 
 SMALL, LARGE = SMALL_INPUT_BYTES, SMALL_INPUT_BYTES + 1
-DEFAULTS = {"cpus_per_task": 1.0, "memory_mb_per_task": 1024, "max_tasks": None}
+DEFAULTS = {
+    "cpus_per_task": 1.0,
+    "memory_mb_per_task": 1024,
+    "max_tasks": None,
+    "placement_timeout_s": 600.0,
+    "note": print,
+}
 
 
 class FakeRayEngine:
@@ -54,7 +60,7 @@ def test_choice(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    engine = choose_engine(JobConfig.model_validate(config), input_bytes)
+    engine = choose_engine(JobConfig.model_validate(config), input_bytes, print)
     if address == "local engine":
         assert isinstance(engine, LocalEngine)
     else:
@@ -64,6 +70,7 @@ def test_choice(
 
 def test_resources_are_handed_on() -> None:
     resources = {"cpus_per_task": 0.5, "memory_mb_per_task": 300, "max_tasks": 3}
-    engine = choose_engine(JobConfig.model_validate({"engine": "ray", "resources": resources}), 0)
+    config = JobConfig.model_validate({"engine": "ray", "resources": {**resources, "placement_timeout": "90s"}})
+    engine = choose_engine(config, 0, print)
     assert isinstance(engine, FakeRayEngine)
-    assert engine.options == {"address": None, **resources}
+    assert engine.options == {"address": None, **resources, "placement_timeout_s": 90.0, "note": print}

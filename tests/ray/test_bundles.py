@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from etl_ray.config import JobConfig
 from etl_ray.errors import (
+    ClusterError,
     ConfigError,
     EtlRayError,
     LockedError,
@@ -22,49 +23,68 @@ from etl_ray.errors import (
     WrongInputError,
 )
 from etl_ray.orchestrators import ray_engine
-from etl_ray.orchestrators.ray_engine import bundle, describe_error, do_bundle, restore_error
+from etl_ray.orchestrators.bundles import Bundle, bundled, unit_bytes
+from etl_ray.orchestrators.ray_engine import describe_error, do_bundle, restore_error
+from etl_ray.readers.segments import Segment, Unit
 
-GB = 1_000_000_000
-
-
-def items_of(weights: Sequence[int]) -> list[tuple[bytes, int]]:
-    return [(b"%d" % index, weight) for index, weight in enumerate(weights)]
+S = 10.0  # of what a bundle holds
 
 
-def weights_of(bundles: list[tuple[int, list[bytes]]], weights: Sequence[int]) -> list[list[int]]:
-    return [[weights[int(item)] for item in items] for _, items in bundles]
+def items_of(seconds: Sequence[float]) -> list[tuple[bytes, int]]:
+    """Return items of the stage `build` that take so long."""
+    return [(b"%d" % index, round((item_s - 0.01) * 220e6)) for index, item_s in enumerate(seconds)]
+
+
+def seconds_of(bundles: Sequence[Bundle], seconds: Sequence[float]) -> list[list[float]]:
+    return [[seconds[int(item)] for item in bundle.items] for bundle in bundles]
 
 
 @pytest.mark.parametrize(
-    ("weights", "slots", "expected"),
+    ("seconds", "slots", "expected"),
     [
         ([], 4, []),
-        ([5], 4, [[5]]),
-        ([0, 0, 0], 4, [[0, 0, 0]]),
-        ([10] * 8, 1, [[10, 10], [10, 10], [10, 10], [10, 10]]),
-        ([10] * 8, 2, [[10]] * 8),
-        ([10] * 8, 100, [[10]] * 8),
-        ([40, 1, 1, 1, 1, 36], 1, [[40], [1, 1, 1, 1, 36]]),
-        ([100, 0, 100, 0], 1, [[100], [0, 100], [0]]),
-        ([3 * GB, 3 * GB], 1, [[3 * GB], [3 * GB]]),
-        ([GB // 2] * 12, 1, [[GB // 2] * 2] * 6),
+        ([0.05], 4, [[0.05]]),
+        ([0.01, 0.01, 0.01], 4, [[0.01, 0.01, 0.01]]),  # not worth more than one task
+        ([0.1] * 8, 2, [[0.1] * 3, [0.1] * 3, [0.1] * 2]),  # enough for both, but none too short
+        ([1] * 8, 1, [[1, 1]] * 4),
+        ([1] * 8, 2, [[1]] * 8),
+        ([4, 1, 1, 1, 1, 4], 1, [[4], [1, 1, 1], [1, 4]]),
+        ([100] * 3, 1, [[100]] * 3),
+        ([5] * 40, 1, [[5, 5]] * 20),  # more slots than there are now find work
+        ([1, 30, 2, 2], 1, [[1, 30], [2, 2]]),
+        ([1, 1, 30], 100, [[30], [1], [1]]),  # what takes longest begins first
     ],
 )
-def test_bundles_are_of_about_equal_weight(weights: list[int], slots: int, expected: list[list[int]]) -> None:
-    assert weights_of(bundle(items_of(weights), slots=slots), weights) == expected
+def test_bundles_are_of_about_equal_length(seconds: list[float], slots: int, expected: list[list[float]]) -> None:
+    found = bundled("build", items_of(seconds), slots=slots)
+    assert sorted(seconds_of(found, seconds)) == sorted(expected)
+    lengths = [bundle.seconds for bundle in found]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths == pytest.approx([sum(part) for part in seconds_of(found, seconds)])
 
 
-@given(st.lists(st.integers(0, 4 * GB), max_size=200), st.integers(1, 64))
-def test_every_item_is_in_one_bundle_in_order(weights: list[int], slots: int) -> None:
-    bundles = bundle(items_of(weights), slots=slots)
-    assert [item for _, items in bundles for item in items] == [item for item, _ in items_of(weights)]
-    assert [index for index, _ in bundles] == [int(items[0]) for _, items in bundles]
-    target = max(1, min(GB, sum(weights) // (4 * slots)))
-    # A bundle is closed by the item with which it reaches its weight.
-    for found in weights_of(bundles, weights):
-        assert sum(found[:-1]) < target
-    for found in weights_of(bundles, weights)[:-1]:
-        assert sum(found) >= target
+@given(st.lists(st.floats(0.01, 30.0), max_size=200), st.integers(1, 64))
+def test_every_item_is_in_one_bundle_beside_its_neighbours(seconds: list[float], slots: int) -> None:
+    items = items_of(seconds)
+    bundles = sorted(bundled("build", items, slots=slots), key=lambda bundle: bundle.first)
+    assert [item for bundle in bundles for item in bundle.items] == [item for item, _ in items]
+    assert [bundle.first for bundle in bundles] == [int(bundle.items[0]) for bundle in bundles]
+    target = min(S, max(0.3, sum(seconds) / (4 * slots)))
+    # A bundle is closed by the item with which it reaches its length.
+    for part in seconds_of(bundles, seconds):
+        assert sum(part[:-1]) < target + 1e-6
+    for part in seconds_of(bundles, seconds)[:-1]:
+        assert sum(part) >= target - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("s.ndjson", 1_000), ("s.ndjson.gz", 12_000), ("S.NDJSON.ZST", 20_000), ("gs://b/s.gz/s.ndjson", 1_000)],
+)
+def test_the_weight_of_a_unit_is_what_it_has_when_unpacked(name: str, expected: int) -> None:
+    segment = Segment("s", name, 1_000, "v")
+    assert unit_bytes(Unit(segment, 0, None)) == expected
+    assert unit_bytes(Unit(segment, 100, 350)) == expected // 4
 
 
 def raising(error: Exception) -> Callable[..., bytes]:
@@ -85,6 +105,7 @@ def raising(error: Exception) -> Callable[..., bytes]:
         StorageError("cannot write"),
         NotFoundError("cannot read"),
         WrongInputError("half"),
+        ClusterError("no room"),
         LockedError("held"),
         EtlRayError(),
     ],
