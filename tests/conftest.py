@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 _REPOSITORY = Path(__file__).parents[1]
-_WITH_CLUSTERS = ("tests/ray/", "tests/test_readme.py")
+_WITH_CLUSTERS = ("tests/ray/", "tests/cluster/test_local_page.py", "tests/test_readme.py")
 
 # The same examples each time, so that a run says something about the change alone; new ones by hand:
 # pytest --hypothesis-profile=explore.
