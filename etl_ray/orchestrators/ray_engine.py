@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import ray
@@ -18,6 +19,7 @@ from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from etl_ray.config import failpoint
 from etl_ray.errors import EtlRayError
 from etl_ray.orchestrators.bundles import bundled
+from etl_ray.orchestrators.compiled_files import install, packed
 from etl_ray.orchestrators.failures_as_data import describe_error, restore_error
 from etl_ray.orchestrators.finished import Finished
 from etl_ray.orchestrators.ray_connection import connected
@@ -103,7 +105,7 @@ class RayEngine:
         if stage != "replay":
             return dataset.map_batches(
                 do_bundle,  # type: ignore[arg-type]  # Ray's annotation knows no keyword arguments
-                fn_kwargs={"stage": stage, "options": options},
+                fn_kwargs={"stage": stage, "options": options, "compiled": self._compiled},
                 batch_size=1,
                 batch_format="pyarrow",
                 num_cpus=self._ask.cpus,
@@ -112,7 +114,7 @@ class RayEngine:
             )
         return dataset.map_batches(
             BookActor,  # type: ignore[arg-type]  # as above
-            fn_kwargs={"options": options},
+            fn_kwargs={"options": options, "compiled": self._compiled},
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=self._ask.cpus,
@@ -130,6 +132,11 @@ class RayEngine:
     def close(self) -> None:
         """Stop the cluster if this engine has started it, or leave it; let Ray talk as before."""
         self._undone_on_close.close()
+
+    @cached_property
+    def _compiled(self) -> bytes:
+        """What this process has compiled, for nodes that have not; nothing where workers use the same files."""
+        return b"" if self._is_own else packed()
 
     def _slots(self) -> int:
         found = slots(self._ask)
@@ -169,13 +176,18 @@ _RESULTS = pa.schema(
 class BookActor:
     """Replays bundles of shards of books; the books behind the last shard are only a cache (see `WarmBooks`)."""
 
-    def __call__(self, batch: pa.Table, *, options: bytes) -> Iterator[pa.Table]:
+    def __call__(self, batch: pa.Table, *, options: bytes, compiled: bytes = b"") -> Iterator[pa.Table]:
         """Do the shards of a bundle."""
-        yield from do_bundle(batch, stage="replay", options=options)
+        yield from do_bundle(batch, stage="replay", options=options, compiled=compiled)
 
 
-def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes) -> Iterator[pa.Table]:
-    """Do the items of a bundle, one after the other; what fails for a known reason comes back as data."""
+def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes, compiled: bytes = b"") -> Iterator[pa.Table]:
+    """Do the items of a bundle, one after the other; what fails for a known reason comes back as data.
+
+    `compiled` is what the driver has compiled, if anything.
+    """
+    if compiled:
+        install(compiled)
     if setting := failpoint():
         failpoints.arm(setting)
     worker = f"{socket.gethostname()}:{os.getpid()}"

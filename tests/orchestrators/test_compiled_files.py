@@ -1,0 +1,71 @@
+"""Compiled code that is carried to another copy of the same sources is loaded there, and to no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from etl_ray.orchestrators.compiled import compile_all
+from etl_ray.orchestrators.compiled_files import packed
+from etl_ray.progress import SilentProgress
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from etl_ray.orchestrators import compiled_files
+compiled_files.install(Path(sys.argv[1]).read_bytes())
+from etl_ray.book import warm as of_books
+from etl_ray.coverage import warm as of_coverage
+from etl_ray.scan import warm as of_lines
+print(json.dumps([part.is_compiled() for part in (of_lines, of_coverage, of_books)]))
+if sys.argv[2] == "load":
+    for part in (of_lines, of_coverage, of_books):
+        part.warm_up()
+    loops = [getattr(module, name) for module in compiled_files._MODULES for name in dir(module)]
+    stats = [loop.stats for loop in loops if getattr(getattr(loop, "stats", None), "cache_path", None)]
+    print(json.dumps([sum(sum(each.cache_misses.values()) for each in stats),
+                      sum(sum(each.cache_hits.values()) for each in stats) > 5]))
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a directory with a copy of the package, of which nothing is compiled."""
+    shutil.copytree(ROOT / "etl_ray", tmp_path / "copy" / "etl_ray", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "copy"
+
+
+def installed(copy: Path, data: bytes, then: str) -> list[object]:
+    """Install compiled code in a process that uses the copy; return what it says."""
+    (copy / "packed").write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(copy / "packed"), then],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(copy), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_same_sources_load_what_was_compiled_elsewhere(copy: Path) -> None:
+    compile_all(books=True, progress=SilentProgress())
+
+    assert installed(copy, packed(), "load") == [[True, True, True], [0, True]]
+
+
+def test_other_sources_do_not(copy: Path) -> None:
+    compile_all(books=True, progress=SilentProgress())
+    with (copy / "etl_ray" / "scan" / "numbers.py").open("a") as source:
+        source.write("# changed\n")
+
+    assert installed(copy, packed(), "look") == [[False, False, False]]
