@@ -17,7 +17,7 @@ import pyarrow.types as pat
 from etl_ray import storage
 from etl_ray.config.sections import suggest
 from etl_ray.errors import ConfigError, SchemaError, StorageError
-from etl_ray.storage.remote import filesystem
+from etl_ray.storage.access import filesystem
 from etl_ray.tables import SYMBOL, TABLES
 from etl_ray.tables.partitions import NULL_VALUE, is_hidden
 

@@ -15,13 +15,16 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO, cast
 
 from etl_ray.errors import ConfigError
-from etl_ray.storage import local, remote
+from etl_ray.storage import finding, local, remote
+from etl_ray.storage.access import filesystem
 from etl_ray.storage.comparing import is_same_content, is_same_file
 from etl_ray.storage.failpoints import reach
 from etl_ray.storage.files import FileInfo, Listing, local_path
-from etl_ray.storage.reading import REMOTE_READ_BYTES, Reader
+from etl_ray.storage.reading import Reader
+from etl_ray.storage.refusals import is_unmet_condition
 from etl_ray.storage.removing import delete_unchanged, put_back
 from etl_ray.storage.retries import persist
+from etl_ray.storage.windows import MOST_BYTES
 from etl_ray.urls import is_local, join, redact
 
 __all__ = [
@@ -62,7 +65,7 @@ def canonical(url: str) -> str:
     """Return the form of a directory's URL from which listings derive theirs, so that both can be compared."""
     if is_local(url):
         return str(local_path(url))
-    return f"{url.partition('://')[0]}://{remote.filesystem(url)[1].strip('/')}"
+    return f"{url.partition('://')[0]}://{filesystem(url)[1].strip('/')}"
 
 
 def list_files(url_or_glob: str) -> list[FileInfo]:
@@ -79,7 +82,7 @@ def list_folders(url: str) -> list[str]:
 
     def look() -> list[str]:
         with suppress(FileNotFoundError, NotADirectoryError):
-            return local.folders(local_path(url)) if is_local(url) else remote.folders(url)
+            return local.folders(local_path(url)) if is_local(url) else finding.folders(url)
         return []
 
     return sorted(persist("look at", url, look))
@@ -90,7 +93,7 @@ def search(url_or_glob: str) -> Listing:
     if is_local(url_or_glob):
         found = persist("look at", url_or_glob, lambda: local.search(url_or_glob))
     else:
-        found = remote.search(url_or_glob)
+        found = finding.search(url_or_glob)
     if found is None:
         raise ConfigError(
             f"nothing at {redact(url_or_glob)}: expected a directory, a file, or a glob that matches at least one"
@@ -104,8 +107,7 @@ def file_info(url: str) -> FileInfo:
     def look() -> FileInfo:
         if is_local(url):
             return local.info(local_path(url))
-        fs, path = remote.filesystem(url)
-        return remote.info(url, fs.info(path))
+        return remote.info(url, remote.look(url))
 
     return persist("look at", url, look)
 
@@ -118,8 +120,7 @@ def exists(url: str) -> bool:
             if is_local(url):
                 local_path(url).stat()
             else:
-                fs, path = remote.filesystem(url)
-                fs.info(path)
+                remote.look(url)
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
@@ -138,7 +139,7 @@ def read_bytes(url: str) -> bytes:
     def read() -> bytes:
         if is_local(url):
             return local_path(url).read_bytes()
-        fs, path = remote.filesystem(url)
+        fs, path = filesystem(url)
         return fs.cat_file(path)
 
     return persist("read", url, read)
@@ -161,7 +162,7 @@ def write_bytes(url: str, data: bytes, *, durable: bool = True) -> None:
         return
 
     def write() -> None:
-        fs, path = remote.filesystem(url)
+        fs, path = filesystem(url)
         fs.pipe_file(path, data)
 
     reach("write.before", url)
@@ -179,12 +180,14 @@ def create_new(url: str, data: bytes, *, durable: bool = True) -> bool:
     def create() -> bool:
         if is_local(url):
             return local.create(local_path(url), data, durable=durable)
-        fs, path = remote.filesystem(url)
+        fs, path = filesystem(url)
         # memory:// checks and writes in two steps; buckets do both in one request and need no lock.
         with _MEMORY_LOCK if url.startswith("memory://") else nullcontext():
             try:
                 fs.pipe_file(path, data, mode="create")
-            except FileExistsError:
+            except OSError as error:
+                if not is_unmet_condition(error):
+                    raise
                 return False
         return True
 
@@ -218,7 +221,7 @@ def move(src: str, dst: str) -> None:
     reach("move.before", src)
     if not (_rename(src, dst) if is_local(src) and is_local(dst) else _copy_within(src, dst)):
         with open_read(src) as source, open_write(dst) as target:
-            shutil.copyfileobj(source, target, REMOTE_READ_BYTES)
+            shutil.copyfileobj(source, target, MOST_BYTES)
         reach("move.copied", src)
         delete(src)
     reach("move.after", dst)
@@ -247,7 +250,7 @@ def _copy_within(src: str, dst: str) -> bool:
         return False
 
     def copy() -> bool:
-        (src_fs, src_path), (dst_fs, dst_path) = remote.filesystem(src), remote.filesystem(dst)
+        (src_fs, src_path), (dst_fs, dst_path) = filesystem(src), filesystem(dst)
         if src_fs is not dst_fs:
             return False
         src_fs.cp_file(src_path, dst_path)
@@ -268,7 +271,7 @@ def delete(url: str) -> None:
             if is_local(url):
                 local_path(url).unlink()
             else:
-                fs, path = remote.filesystem(url)
+                fs, path = filesystem(url)
                 fs.rm_file(path)
 
     reach("delete.before", url)
@@ -295,7 +298,7 @@ def delete_tree(url: str) -> None:
 
     def remove() -> None:
         if not is_local(url):
-            fs, path = remote.filesystem(url)
+            fs, path = filesystem(url)
             with suppress(FileNotFoundError):
                 fs.rm(path, recursive=True)
             return

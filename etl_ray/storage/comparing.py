@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from etl_ray.storage import remote
+from etl_ray.storage.access import filesystem
 from etl_ray.storage.files import local_path
 from etl_ray.storage.reading import Reader
 from etl_ray.storage.retries import persist
@@ -21,7 +21,7 @@ def is_same_file(one: str, other: str) -> bool:
     def compare() -> bool:
         if is_local(one):
             return local_path(one).samefile(local_path(other))
-        (fs, path), (other_fs, other_path) = remote.filesystem(one), remote.filesystem(other)
+        (fs, path), (other_fs, other_path) = filesystem(one), filesystem(other)
         return fs is other_fs and path == other_path
 
     return persist("look at", other, compare)

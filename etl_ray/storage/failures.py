@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
-from etl_ray.errors import NotFoundError, StorageError
+from etl_ray.errors import MissingBucketError, NotFoundError, StorageError
+from etl_ray.storage.refusals import advice, code_of, loaded
 from etl_ray.urls import redact
 
 _REMOTE_FAILURES = (
@@ -31,6 +30,7 @@ _HIDDEN = (
     ),
 )
 _CAUSE_CHARS = 300
+_WITH_BUCKETS = ("gs://", "gcs://", "s3://", "s3a://")
 
 
 @contextmanager
@@ -43,9 +43,22 @@ def reporting(action: str, url: str) -> Iterator[None]:
 
 
 def described(action: str, url: str, error: Exception) -> StorageError:
-    """Return what says of a failure what was tried, where, and why it failed."""
-    kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
-    return kind(f"cannot {action} {redact(url)}: {cause(error)}")
+    """Return what says of a failure what was tried, where, why it failed, and what to do if that is known."""
+    if isinstance(error, FileNotFoundError):
+        # Buckets have no directories, so nothing else can be missing for what is written.
+        writes = action in ("write", "create") and url.startswith(_WITH_BUCKETS)
+        if writes or code_of(error) == "NoSuchBucket":
+            return MissingBucketError(missing_bucket(action, url))
+        return NotFoundError(f"cannot {action} {redact(url)}: {cause(error)}")
+    told = f"cannot {action} {redact(url)}: {cause(error)}"
+    hint = advice(action, url, error)
+    return StorageError(f"{told}; {hint}" if hint else told)
+
+
+def missing_bucket(action: str, url: str) -> str:
+    """Say what a missing bucket has kept from being done."""
+    bucket = "/".join(redact(url).split("/")[:3])
+    return f"cannot {action} {redact(url)}: there is no bucket {bucket}; create it, or correct the URL"
 
 
 def cause(error: Exception) -> str:
@@ -54,6 +67,8 @@ def cause(error: Exception) -> str:
         return "no such file, directory or bucket"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, FileExistsError):
+        return "a file has this name already"
     text = " ".join(str(error).split()) or "no details"
     for pattern, replacement in _HIDDEN:
         text = pattern.sub(replacement, text)
@@ -63,9 +78,3 @@ def cause(error: Exception) -> str:
 def failures() -> tuple[type[Exception], ...]:
     """Return the types with which storages report."""
     return (OSError, ValueError, *loaded(_REMOTE_FAILURES))
-
-
-def loaded(names: Iterable[tuple[str, str]]) -> tuple[type[Exception], ...]:
-    """Return exceptions by module and name; those of clients of buckets exist only once their modules are loaded."""
-    found = ((sys.modules[module], name) for module, name in names if module in sys.modules)
-    return tuple(cast(type[Exception], getattr(module, name)) for module, name in found if hasattr(module, name))

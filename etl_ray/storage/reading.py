@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from etl_ray.errors import StorageError
 from etl_ray.storage import remote
+from etl_ray.storage.access import filesystem
 from etl_ray.storage.failures import failures
 from etl_ray.storage.files import local_path
 from etl_ray.storage.retries import persist
+from etl_ray.storage.windows import Windows
 from etl_ray.urls import is_local, redact
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-REMOTE_READ_BYTES = 16 << 20  # one ranged request of a bucket; less is dominated by the latency of the request
 
 Result = TypeVar("Result")
 
@@ -94,10 +94,10 @@ class Reader(io.RawIOBase):
 def _open(url: str) -> BinaryIO:
     if is_local(url):
         return cast(BinaryIO, local_path(url).open("rb", buffering=0))
-    fs, path = remote.filesystem(url)
+    fs, path = filesystem(url)
     if url.startswith("memory://"):  # all of whose handles of a file share one position
         return io.BytesIO(fs.cat_file(path))
-    return fs.open(path, "rb", block_size=REMOTE_READ_BYTES)
+    return cast(BinaryIO, Windows(fs.open(path, "rb", cache_type="none")))
 
 
 def _state(url: str, inner: BinaryIO) -> object:

@@ -1,8 +1,8 @@
 """Deleting a file only if it is still what it was, as far as the storage can promise that.
 
 On local disks a file steps aside first, under a hidden name in its directory, is looked at there, and is deleted or
-gets its name back: whoever writes by its name from then on makes another file. Google's storage compares and deletes in
-one request. Elsewhere there is a moment between the look and the deletion.
+gets its name back: whoever writes by its name from then on makes another file. Google's storage and S3 compare and
+delete in one request. Elsewhere there is a moment between the look and the deletion.
 """
 
 from __future__ import annotations
@@ -13,23 +13,18 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from etl_ray.errors import StorageError
 from etl_ray.storage import local, remote
+from etl_ray.storage.access import AMAZON, GOOGLE, AmazonStorage, GoogleStorage, filesystem, scheme_of
 from etl_ray.storage.failpoints import reach
 from etl_ray.storage.files import FileInfo, local_path
+from etl_ray.storage.refusals import is_unmet_condition
 from etl_ray.storage.retries import persist
 from etl_ray.urls import is_local
 
 _ASIDE = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.removing", re.DOTALL)
-
-
-class _GoogleStorage(Protocol):
-    """The part of gcsfs that sends a request of one's own."""
-
-    def split_path(self, path: str) -> tuple[str, str, str | None]: ...
-    def call(self, method: str, path: str, *args: str, **parameters: str) -> object: ...
 
 
 def delete_unchanged(found: FileInfo) -> bool:
@@ -122,12 +117,17 @@ def _are_one(aside: Path, path: Path) -> bool:
 
 
 def _delete_remote(found: FileInfo) -> bool:
-    fs, path = remote.filesystem(found.url)
-    if found.url.startswith(("gs://", "gcs://")):
-        return _delete_generation(cast(_GoogleStorage, fs), path, found)
+    fs, path = filesystem(found.url)
+    scheme = scheme_of(found.url)
+    if scheme in GOOGLE:
+        google = cast(GoogleStorage, fs)
+        return _delete_once(found, lambda: _delete_generation(google, path, found.version))
+    if scheme in AMAZON:
+        amazon = cast(AmazonStorage, fs)
+        return _delete_once(found, lambda: _looks_same(found) and _delete_tagged(amazon, path, found.version))
 
     def delete() -> bool:
-        if remote.info(found.url, fs.info(path)) != found:
+        if not _looks_same(found):
             return False
         fs.rm_file(path)
         return True
@@ -135,20 +135,43 @@ def _delete_remote(found: FileInfo) -> bool:
     return persist("delete", found.url, delete)
 
 
-def _delete_generation(fs: _GoogleStorage, path: str, found: FileInfo) -> bool:
-    bucket, key, _ = fs.split_path(path)
+def _looks_same(found: FileInfo) -> bool:
+    return remote.info(found.url, remote.look(found.url)) == found
+
+
+def _delete_once(found: FileInfo, attempt: Callable[[], bool]) -> bool:
     deleting = False
 
     def delete() -> bool:
         nonlocal deleting
         repeated, deleting = deleting, True
         try:
-            fs.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=found.version)
-        except FileExistsError:  # as which gcsfs reports 412, Precondition Failed
-            return False
+            return attempt()
         except FileNotFoundError:
             if not repeated:  # else an answer may have been lost
                 raise
         return True
 
     return persist("delete", found.url, delete)
+
+
+def _delete_generation(fs: GoogleStorage, path: str, generation: str) -> bool:
+    bucket, key, _ = fs.split_path(path)
+    try:
+        fs.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=generation)
+    except OSError as error:
+        if not is_unmet_condition(error):
+            raise
+        return False
+    return True
+
+
+def _delete_tagged(fs: AmazonStorage, path: str, etag: str) -> bool:
+    bucket, key, _ = fs.split_path(path)
+    try:
+        fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=f'"{etag}"')
+    except OSError as error:
+        if not is_unmet_condition(error):
+            raise
+        return False
+    return True

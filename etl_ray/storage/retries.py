@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from etl_ray.errors import StorageError
-from etl_ray.storage.failures import described, failures, loaded
+from etl_ray.storage.failures import described, failures
+from etl_ray.storage.refusals import code_of, loaded
 
 ATTEMPTS = 7
 """Of every call. The clients of buckets repeat requests on their own as well: this is for what outlives that."""
@@ -59,7 +60,9 @@ _PERMANENT = (
 )
 _TOO_EARLY = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505, 507, 511})  # not implemented, no such version, no space, log in first
-_CODES = frozenset({"RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded"})  # with status 400
+_CODES = frozenset(  # with status 400, the last one with 409
+    {"RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "ConditionalRequestConflict"}
+)
 
 
 def pause(seconds: float) -> None:
@@ -110,7 +113,7 @@ def _asks_for_patience(error: Exception) -> bool:
     status = getattr(error, "status", None) or getattr(error, "code", None) or getattr(response, "status_code", None)
     if isinstance(response, Mapping):  # of botocore
         status = _at(response, "ResponseMetadata", "HTTPStatusCode")
-        if _at(response, "Error", "Code") in _CODES:
+        if code_of(error) in _CODES:
             return True
     if not isinstance(status, int | str) or not str(status).isdigit():
         return False

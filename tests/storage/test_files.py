@@ -20,7 +20,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, NotFoundError, StorageError
-from etl_ray.storage import FileInfo, remote
+from etl_ray.storage import FileInfo, access, remote
 
 from .places import listed, refusal
 
@@ -97,7 +97,7 @@ def test_a_name_with_the_characters_of_a_glob_is_a_name_first(root: str) -> None
 
 
 def test_listings_are_not_kept_from_earlier_calls() -> None:
-    fs, path = remote.filesystem("memory://top/x")
+    fs, path = access.filesystem("memory://top/x")
 
     assert (fs.storage_options, path) == ({"use_listings_cache": False}, "/top/x")  # type: ignore[attr-defined]
 

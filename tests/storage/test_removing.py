@@ -12,7 +12,7 @@ import pytest
 
 from etl_ray import storage
 from etl_ray.errors import NotFoundError, StorageError
-from etl_ray.storage import failpoints, remote, removing
+from etl_ray.storage import failpoints, removing
 from etl_ray.storage.files import FileInfo
 from tests.storage.places import listed
 from tests.storage.test_failpoints import outcome
@@ -180,7 +180,7 @@ class Bucket:
 @pytest.mark.parametrize("scheme", ["gs", "gcs"])
 def test_a_bucket_of_google_compares_and_deletes_in_one_request(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket()
-    monkeypatch.setattr(remote, "filesystem", lambda url: (bucket, url.partition("://")[2]))
+    monkeypatch.setattr(removing, "filesystem", lambda url: (bucket, url.partition("://")[2]))
 
     assert storage.delete_unchanged(FileInfo(f"{scheme}://b/a/x", 1, "7"))
     assert not storage.delete_unchanged(FileInfo(f"{scheme}://b/a/x", 1, "8"))
@@ -193,7 +193,7 @@ def test_a_lost_answer_of_a_bucket_is_no_missing_file(monkeypatch: pytest.Monkey
     monkeypatch.setattr("etl_ray.storage.retries.pause", lambda _seconds: None)
     found = FileInfo("gs://b/x", 1, "7")
     bucket = Bucket(ConnectionResetError(), FileNotFoundError("x"), FileNotFoundError("x"))
-    monkeypatch.setattr(remote, "filesystem", lambda url: (bucket, url.partition("://")[2]))
+    monkeypatch.setattr(removing, "filesystem", lambda url: (bucket, url.partition("://")[2]))
 
     assert storage.delete_unchanged(found)
     with pytest.raises(NotFoundError):
