@@ -12,10 +12,12 @@ from etl_ray.version import __version__
 
 if TYPE_CHECKING:
     from etl_ray.config import ChannelConfig, JobConfig, load_config
+    from etl_ray.config.prices import Prices, load_prices
     from etl_ray.dataset import map_processor, read_dataset
     from etl_ray.job import ETLJob, compact, reprocess
     from etl_ray.orchestrators.book_at import BookAt, book_at
     from etl_ray.orchestrators.pipeline import ETLPipeline
+    from etl_ray.orchestrators.run_estimate import RunEstimate, plan
     from etl_ray.orchestrators.segment_pipeline import SegmentPipeline
     from etl_ray.orchestrators.status import OutputStatus, status
     from etl_ray.orchestrators.verify import OutputCheck, verify
@@ -51,9 +53,11 @@ _WHERE = {
     "OutputStatus": "etl_ray.orchestrators.status",
     "ParquetReader": "etl_ray.readers.parquet",
     "ParquetWriter": "etl_ray.writers.parquet",
+    "Prices": "etl_ray.config.prices",
     "ProcessorChain": "etl_ray.processors.chain",
     "RawParser": "etl_ray.processors.parse",
     "ReprocessSummary": "etl_ray.summary",
+    "RunEstimate": "etl_ray.orchestrators.run_estimate",
     "RunSummary": "etl_ray.summary",
     "SegmentPipeline": "etl_ray.orchestrators.segment_pipeline",
     "TABLES": "etl_ray.tables",
@@ -62,7 +66,9 @@ _WHERE = {
     "book_at": "etl_ray.orchestrators.book_at",
     "compact": "etl_ray.job",
     "load_config": "etl_ray.config",
+    "load_prices": "etl_ray.config.prices",
     "map_processor": "etl_ray.dataset",
+    "plan": "etl_ray.orchestrators.run_estimate",
     "read_dataset": "etl_ray.dataset",
     "reprocess": "etl_ray.job",
     "status": "etl_ray.orchestrators.status",
@@ -88,9 +94,11 @@ __all__ = [
     "OutputStatus",
     "ParquetReader",
     "ParquetWriter",
+    "Prices",
     "ProcessorChain",
     "RawParser",
     "ReprocessSummary",
+    "RunEstimate",
     "RunSummary",
     "SegmentPipeline",
     "TickerProcessor",
@@ -99,7 +107,9 @@ __all__ = [
     "book_at",
     "compact",
     "load_config",
+    "load_prices",
     "map_processor",
+    "plan",
     "read_dataset",
     "reprocess",
     "status",

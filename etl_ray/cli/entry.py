@@ -14,6 +14,7 @@ from etl_ray import __version__
 from etl_ray.cli.book_at import book_at
 from etl_ray.cli.compact import compact
 from etl_ray.cli.demo import demo
+from etl_ray.cli.plan import plan
 from etl_ray.cli.reprocess import reprocess
 from etl_ray.cli.run import config, run
 from etl_ray.cli.sample import SampleCommand, sample
@@ -27,7 +28,7 @@ from etl_ray.storage import failpoints
 _INTERRUPTED = 130
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-for _command in (run, reprocess, status, verify, compact, book_at, demo, sample, schema, config):
+for _command in (run, plan, reprocess, status, verify, compact, book_at, demo, sample, schema, config):
     _app.command(cls=SampleCommand if _command is sample else None)(_command)
 
 _run_app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,126 @@
+"""What work costs a core, measured by `python -m tests.benchmarks.stage_rates`, and in requests.
+
+Seconds are CPU seconds of one core of a cloud machine with Python 3.11; on another machine all of them are longer or
+shorter by about the same factor, which `etl-ray plan --calibrate` measures. `mb` are unpacked unless said otherwise,
+`mrows` and `mcells` millions, a cell being one value of a row. Requests are those of a run on buckets, counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one of something costs: CPU seconds, and requests."""
+
+    cpu_s: float = 0.0
+    reads: float = 0.0
+    writes: float = 0.0
+    deletes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a final file: per row, and per file."""
+
+    row: float
+    file: float
+
+
+RATES: Mapping[str, Mapping[str, Cost]] = {
+    "normalize": {
+        "mb": Cost(1.00e-3),
+        "zst_mb": Cost(0.45e-3),
+        "gz_mb": Cost(0.53e-3),
+        "mcells": Cost(20.8e-3),
+        "groups": Cost(0.26e-3),
+        "book_mrows": Cost(144e-3),
+        "book_products": Cost(1.08e-3),
+        "units": Cost(6.7e-3, reads=16, writes=15),
+        "windows": Cost(reads=1),
+    },
+    "build": {
+        "mcells": Cost(12.9e-3),
+        "groups": Cost(1.25e-3, reads=2.4),
+        "files": Cost(4.5e-3, reads=2, writes=1),
+    },
+    "trades": {
+        "mrows": Cost(150e-3),
+        "groups": Cost(0.74e-3, reads=2.1),
+        "shards": Cost(14.8e-3, reads=2),
+        "files": Cost(writes=1),
+    },
+    "candles": {
+        "groups": Cost(0.62e-3, reads=2.1),
+        "products": Cost(12.6e-3, reads=2),
+        "files": Cost(writes=1),
+    },
+    "compose": {
+        "stretches": Cost(0.88e-3, reads=4.9),
+        "moperations": Cost(15.3e-3),
+        "products": Cost(0.17e-3, writes=2),
+    },
+    "books": {
+        "moperations": Cost(29.5e-3),
+        "mcells": Cost(46.8e-3),
+        "stretches": Cost(1.82e-3, reads=7.9),
+        "shards": Cost(9.3e-3, reads=5),
+        "files": Cost(writes=1),
+    },
+    "witness": {
+        "mb": Cost(0.18e-3),
+        "tasks": Cost(2.9e-3, reads=6.3),
+        "candle_mb": Cost(19.9e-3),
+        "candle_tasks": Cost(8.9e-3, reads=7),
+    },
+    "derive": {
+        "mb": Cost(3.5e-3),
+        "tasks": Cost(53.6e-3, reads=16),
+        "files": Cost(writes=1),
+    },
+    "driver": {
+        "runs": Cost(0.05, reads=90, writes=10),
+        "segments": Cost(0.045e-3),
+        "units": Cost(1.08e-3, reads=4, deletes=2),
+        "old_pieces": Cost(deletes=1),
+        "groups": Cost(0.015e-3),
+        "messages": Cost(0.14e-6),
+        "files": Cost(0.6e-3, reads=1, writes=1, deletes=1),
+    },
+}
+"""By stage, what one of each of its quantities costs; `witness` is both stages of witnesses.
+
+Those of the driver by unit, group and message are of `tests.benchmarks.stage_two`, by segment of
+`tests.benchmarks.many_segments`; a group stands for a staged row group, and for a unit and a product in books.
+"""
+
+FILE_SIZES: Mapping[str, Size] = {
+    "level2": Size(9.4, 0),
+    "market_trades": Size(13.1, 11740),
+    "ticker": Size(33.5, 28271),
+    "candles": Size(126.9, 9115),
+    "status": Size(25.0, 9417),
+    "heartbeats": Size(0.0, 8174),
+    "subscriptions": Size(0.5, 6180),
+    "errors": Size(3.4, 2993),
+    "instruments": Size(25.8, 6015),
+    "book": Size(315.2, 33773),
+    "book_checkpoints": Size(11.8, 5578),
+    "bars": Size(99.5, 13346),
+    "trades_with_book": Size(24.1, 26861),
+    "features": Size(97.0, 3588),
+    "rejects": Size(100.0, 6000),
+}
+"""What files of a table take, zstd-compressed; of `book` with ten levels and all features."""
+
+GROUP_BYTES = 2_400
+GROUP_KEPT_BYTES = 1_000
+"""What a staged row group takes beside its rows, and what of that is kept for later runs."""
+WINDOW_BYTES = 16 << 20
+"""Of a ranged request, when a segment is read from its beginning to its end."""
+PIECES_PER_UNIT = 15
+"""Files that a unit leaves in staging, of which a listing tells a thousand per request."""
+WORKER_MB = 704
+"""The peak of a worker in `tests.benchmarks.memory`, with `block_mb: 32`, whatever the size of the segment."""
