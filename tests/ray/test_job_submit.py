@@ -301,6 +301,44 @@ def test_a_driver_with_the_token_works_on_the_head(head: Head, recording: Path, 
     assert table_files_of(tmp_path / "out") == table_files_of(local)
 
 
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import ray
+from tests.orchestrators.jobs import run
+
+def scanners():
+    import etl_ray
+    package = Path(etl_ray.__file__).parent
+    files = sorted((package / "scan" / "__pycache__").glob("kernel.scan_block-*.nb[ci]"))
+    return str(package), {path.name: path.read_bytes().hex() for path in files}
+
+address, recording, output, code = sys.argv[1:]
+ray.init(address, runtime_env={"working_dir": code}, log_to_driver=False)
+cold, none = ray.get(ray.remote(scanners).remote())
+run(recording, output, engine="ray", resources={"memory_mb_per_task": 200})
+there, found = ray.get(ray.remote(scanners).remote())
+here, made = scanners()
+print(json.dumps([none == {}, cold == there != here, found != {}, found.items() <= made.items()]))
+"""
+
+
+def test_nodes_get_what_the_driver_has_compiled(head: Head, recording: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "etl_ray", tmp_path / "same" / "etl_ray", ignore=shutil.ignore_patterns("__pycache__"))
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, head.address, str(recording), str(tmp_path / "out"), str(tmp_path / "same")],
+        cwd=ROOT,
+        env=head.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, True, True]
+
+
 def driven(head: Head, environment: dict[str, str], recording: Path, output: Path) -> subprocess.CompletedProcess[str]:
     """Run the job in a process of its own on the cluster of the head, without submitting it."""
     command = [sys.executable, "-m", "jobs.run_etl", str(recording), str(output), "--address", head.address]
