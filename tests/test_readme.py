@@ -30,7 +30,7 @@ NOT_RUN = {"README.md": 3, "docs/operations.md": 2}
 """How many blocks of a page may say that they are not run, each with its reason."""
 LANGUAGES = ("bash", "python", "yaml", "text")
 FLAGS = ("no-run", "slow")
-OTHER_OPTIONS = {"--working-dir"}
+OTHER_OPTIONS = {"--metrics-export-port", "--working-dir"}
 """Options of other programs that the pages mention."""
 FROM_THE_SYSTEM = {"No space left on device"}
 """Parts of messages that the operating system words."""
