@@ -10,6 +10,7 @@ from etl_ray.config.environment import (
     inside_ray_job,
     ray_address,
     ray_auth_mode,
+    user_cache_dir,
     with_ray_token,
 )
 from etl_ray.config.job import CHANNEL_ALIASES, CHANNELS, FORMAT_VERSION, JobConfig, channel_name, load_config
@@ -37,5 +38,6 @@ __all__ = [
     "ray_auth_mode",
     "suggest",
     "time_ns",
+    "user_cache_dir",
     "with_ray_token",
 ]

@@ -18,6 +18,11 @@ def inside_ray_job() -> bool:
     return any(os.environ.get(name) for name in ("RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
 
+def user_cache_dir() -> Path:
+    """Return where programs of this user keep what they can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def ray_auth_mode() -> str | None:
     """Return how Ray is to protect clusters, in lower case: `token` or `disabled`; None if nothing is said."""
     return os.environ.get("RAY_AUTH_MODE", "").lower() or None

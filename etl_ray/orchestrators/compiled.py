@@ -6,6 +6,7 @@ import time
 
 from etl_ray.book import warm as of_books
 from etl_ray.coverage import warm as of_coverage
+from etl_ray.orchestrators import compiled_files
 from etl_ray.progress import Progress
 from etl_ray.scan import warm as of_lines
 
@@ -19,9 +20,14 @@ def compile_all(*, books: bool, progress: Progress) -> float:
     Where an earlier process has done that, it is only loaded.
     """
     parts = (of_lines, of_coverage, *((of_books,) if books else ()))
-    if not all(part.is_compiled() for part in parts):
-        progress.note(_LINES_AND_BOOKS if books else _LINES)
     started_s = time.monotonic()
+    if not all(part.is_compiled() for part in parts):
+        compiled_files.restore()
+    is_new = not all(part.is_compiled() for part in parts)
+    if is_new:
+        progress.note(_LINES_AND_BOOKS if books else _LINES)
     for part in parts:
         part.warm_up()
+    if is_new:
+        compiled_files.keep()
     return time.monotonic() - started_s

@@ -16,12 +16,14 @@ import numba
 
 from etl_ray.bars import kernel as bars
 from etl_ray.book import kernel as books
+from etl_ray.config import user_cache_dir
 from etl_ray.coverage import timeline
 from etl_ray.scan import connections
 from etl_ray.scan import kernel as lines
 
 _MODULES: tuple[ModuleType, ...] = (lines, connections, timeline, books, bars)
 _SOURCES = "sources"
+_KEPT = 10  # versions of the code, of about one MB each
 
 
 def packed() -> bytes:
@@ -62,6 +64,26 @@ def _loops() -> Iterator[tuple[str, Path, str]]:
                 line = found.py_func.__code__.co_firstlineno
                 stem = module.__name__.rpartition(".")[2]
                 yield module.__name__, Path(folder), f"{stem}.{found.__qualname__}-{line}.py*.nb[ci]"
+
+
+def keep() -> None:
+    """Keep what is compiled in the user's cache, for other copies of the same sources, as of the next job."""
+    path = _kept()
+    _write(path, packed())
+    with suppress(OSError):
+        found = sorted(path.parent.glob("compiled-*.zip"), key=lambda each: each.stat().st_mtime, reverse=True)
+        for old in found[_KEPT:]:
+            old.unlink()
+
+
+def restore() -> None:
+    """Install what an earlier process has kept of the same sources, if anything."""
+    with suppress(OSError, zipfile.BadZipFile, KeyError):
+        install(_kept().read_bytes())
+
+
+def _kept() -> Path:
+    return user_cache_dir() / "etl-ray" / f"compiled-{_sources()[:16]}.zip"
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 
 from etl_ray.book import warm as of_books
 from etl_ray.coverage import warm as of_coverage
-from etl_ray.orchestrators import compiled
+from etl_ray.orchestrators import compiled, compiled_files
 from etl_ray.scan import warm as of_lines
 
 ROOT = Path(__file__).parents[2]
@@ -91,10 +91,13 @@ def test_what_takes_long_is_told(
     lines: bool, coverage: bool, kernels: bool, books: bool, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = []
+    monkeypatch.setattr(compiled_files, "restore", lambda: done.append("restored"))
+    monkeypatch.setattr(compiled_files, "keep", lambda: done.append("kept"))
     for part, is_compiled in ((of_lines, lines), (of_coverage, coverage), (of_books, kernels)):
         monkeypatch.setattr(part, "is_compiled", lambda is_compiled=is_compiled: is_compiled)
         monkeypatch.setattr(part, "warm_up", lambda part=part: done.append(part))
     progress = Notes()
     assert compiled.compile_all(books=books, progress=progress) >= 0  # type: ignore[arg-type]
     assert progress.notes == notes
-    assert done == [of_lines, of_coverage, *([of_books] if books else [])]
+    parts = [of_lines, of_coverage, *([of_books] if books else [])]
+    assert done == (["restored", *parts, "kept"] if notes else parts)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from etl_ray.orchestrators import compiled_files
 from etl_ray.orchestrators.compiled import compile_all
-from etl_ray.orchestrators.compiled_files import packed
+from etl_ray.orchestrators.compiled_files import keep, packed
 from etl_ray.progress import SilentProgress
 
 ROOT = Path(__file__).parents[2]
@@ -20,12 +21,15 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from etl_ray.orchestrators import compiled_files
-compiled_files.install(Path(sys.argv[1]).read_bytes())
+if sys.argv[2] == "restore":
+    compiled_files.restore()
+else:
+    compiled_files.install(Path(sys.argv[1]).read_bytes())
 from etl_ray.book import warm as of_books
 from etl_ray.coverage import warm as of_coverage
 from etl_ray.scan import warm as of_lines
 print(json.dumps([part.is_compiled() for part in (of_lines, of_coverage, of_books)]))
-if sys.argv[2] == "load":
+if sys.argv[2] != "look":
     for part in (of_lines, of_coverage, of_books):
         part.warm_up()
     loops = [getattr(module, name) for module in compiled_files._MODULES for name in dir(module)]
@@ -69,3 +73,29 @@ def test_other_sources_do_not(copy: Path) -> None:
         source.write("# changed\n")
 
     assert installed(copy, packed(), "look") == [[False, False, False]]
+
+
+def test_what_is_kept_is_found_by_the_same_sources_elsewhere(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compile_all(books=True, progress=SilentProgress())
+    (tmp_path / "cache" / "etl-ray").mkdir(parents=True)
+    for number in range(12):
+        old = tmp_path / "cache" / "etl-ray" / f"compiled-{number:016}.zip"
+        old.touch()
+        os.utime(old, (number, number))
+    keep()
+
+    assert len(list((tmp_path / "cache" / "etl-ray").iterdir())) == 10
+    assert installed(copy, b"", "restore") == [[True, True, True], [0, True]]
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"no archive"])
+def test_a_cache_that_is_broken_is_none(kept: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if kept is not None:
+        compiled_files._kept().parent.mkdir()
+        compiled_files._kept().write_bytes(kept)
+
+    compiled_files.restore()
