@@ -13,7 +13,7 @@ from etl_ray.storage.access import AMAZON, GOOGLE, AmazonStorage, FileSystem, Go
 from etl_ray.storage.failures import failures, missing_bucket
 from etl_ray.storage.files import FileInfo, Listing
 from etl_ray.storage.remote import info, look
-from etl_ray.storage.retries import persist
+from etl_ray.storage.retries import is_transient, persist
 
 MOST_AT_ONCE = 16
 """Requests: waiting, not work."""
@@ -23,6 +23,8 @@ _DEEPEST = 3
 """How many levels of directories are looked at for enough of them to share out."""
 
 _NEXT_PAGE = "nextPageToken"
+
+_known_buckets: set[str] = set()
 
 Entries = Mapping[str, Mapping[str, object]]
 
@@ -60,22 +62,27 @@ def _entry(url: str) -> Mapping[str, object] | None:
 
 
 def _expect_bucket(fs: FileSystem, url: str, path: str) -> None:
-    bucket = path.partition("/")[0]
-
-    def ask() -> bool:
-        try:
-            if scheme_of(url) in GOOGLE:
-                cast(GoogleStorage, fs).call("GET", "b/{}/o", bucket, maxResults=1)
-            elif scheme_of(url) in AMAZON:
-                fs.info(bucket)
-        except FileNotFoundError:
-            return False
-        except failures():  # who may list nothing in it may not even know that it is there
-            return True
-        return True
-
-    if not ask():
+    bucket = f"{scheme_of(url)}://{path.partition('/')[0]}"
+    if bucket in _known_buckets:
+        return
+    if not persist("look at", url, lambda: _is_there(fs, bucket)):
         raise MissingBucketError(missing_bucket("look at", url))
+    _known_buckets.add(bucket)
+
+
+def _is_there(fs: FileSystem, bucket: str) -> bool:
+    scheme, _, name = bucket.partition("://")
+    try:
+        if scheme in GOOGLE:
+            cast(GoogleStorage, fs).call("GET", "b/{}/o", name, maxResults=1)
+        elif scheme in AMAZON:
+            fs.info(name)
+    except FileNotFoundError:
+        return False
+    except failures() as error:
+        if is_transient(error):
+            raise
+    return True  # who may list nothing in it may not even know that it is there
 
 
 def _below(fs: FileSystem, url: str, root: str) -> Iterator[FileInfo]:

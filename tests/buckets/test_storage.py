@@ -154,6 +154,7 @@ def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
     assert names(f"{root}/flat/*0", root) == [name for name in sorted(wanted) if name[-1] == "0" and "flat" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", igzip.compress), (".zst", zstd.compress), ("", bytes)])
 def test_an_unfinished_read_leaves_most_of_a_segment_alone(
     bucket: Bucket, suffix: str, pack: Callable[[bytes], bytes]
@@ -193,6 +194,7 @@ def test_a_large_file_is_read_by_ranges(bucket: Bucket) -> None:
     assert 3 <= len(reads) <= 8
 
 
+@pytest.mark.slow
 def test_a_column_of_parquet_is_read_without_the_others(bucket: Bucket) -> None:
     columns = {name: os.urandom(1 << 20) for name in "abcd"}
     table = pa.table({name: [data] for name, data in columns.items()})
