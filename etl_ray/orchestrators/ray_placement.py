@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from etl_ray.errors import ClusterError
 
-_NOTE_AFTER_S = 5.0
+_NOTE_AFTER_S = 10.0  # a worker takes some seconds to start
 _LOOK_EVERY_S = 2.0
 _CAUSE_CHARS = 500
 _BYTES_PER_MB = 1_000_000

@@ -49,7 +49,7 @@ def cluster(log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     found.shutdown()  # type: ignore[no-untyped-call]
 
 
-def engine(notes: list[str], *, memory_mb: int = 300, timeout_s: float = 7.0, address: str | None = None) -> RayEngine:
+def engine(notes: list[str], *, memory_mb: int = 300, timeout_s: float = 12.0, address: str | None = None) -> RayEngine:
     return RayEngine(
         address=address,
         cpus_per_task=1,
@@ -71,13 +71,13 @@ def test_no_node_at_all_and_then_one_that_comes(cluster: Cluster) -> None:
         list(found.run("build", b"", items(2)))
     text = str(raised.value)
     assert text.startswith(
-        "no node of the Ray cluster had room for a task for 7 s: each asks for 1 CPU and 300 MB "
+        "no node of the Ray cluster had room for a task for 12 s: each asks for 1 CPU and 300 MB "
         "(resources.cpus_per_task, resources.memory_mb_per_task), the cluster has 1 node (1 of 0 CPU and "
     )
     assert text.endswith(
         "Start a node that has it, or ask for less; how long a run waits says resources.placement_timeout"
     )
-    assert [note.partition(";")[0] for note in notes] == ["waiting up to 7 s for a node with 1 CPU and 300 MB free"]
+    assert [note.partition(";")[0] for note in notes] == ["waiting up to 12 s for a node with 1 CPU and 300 MB free"]
     found.close()
     waiting: list[str] = []
     patient = engine(waiting, timeout_s=120)
@@ -112,7 +112,7 @@ def test_the_last_node_is_lost_and_none_comes(stage: Stage, cluster: Cluster) ->
     results = engine([]).run(stage, b"", items(20))
     next(results)
     cluster.remove_node(node, allow_graceful=False)
-    with pytest.raises(ClusterError, match=r"no node of the Ray cluster had room for a task for 7 s: .* has 1 node "):
+    with pytest.raises(ClusterError, match=r"no node of the Ray cluster had room for a task for 12 s: .* has 1 node "):
         list(results)
     # What waited for the node is given up: another stage finds its successor free.
     cluster.add_node(**NODE)
