@@ -55,8 +55,12 @@ class Page:
         return subprocess.run(["bash", "-c", self.line(start)], check=False, env=whole, capture_output=True, text=True)
 
     def start(self, start: str, more: str) -> None:
-        """Start a node, which stays in the foreground: `ray stop` would end the nodes of others."""
-        command = ["bash", "-c", f"exec {self.line(start)} --block {more}"]
+        """Start a node, which stays in the foreground: `ray stop` would end the nodes of others.
+
+        Its agent takes jobs; by default that has the same port on every cluster.
+        """
+        (agent_port,) = free_ports(1)
+        command = ["bash", "-c", f"exec {self.line(start)} --block --dashboard-agent-listen-port={agent_port} {more}"]
         log = self.root / f"node{len(self._nodes)}.log"
         with log.open("wb") as output:
             node = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, start_new_session=True)
