@@ -21,12 +21,12 @@ from etl_ray.config import load_config
 from etl_ray.tables import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
-RUN = ("README.md", "docs/library.md", "docs/operations.md")
+RUN = ("README.md", "docs/library.md", "docs/operations.md", "docs/sizing.md")
 """Pages whose blocks run from top to bottom in an empty directory; those of one page share files and names."""
 SLOW = ("README.md", "docs/library.md")
 """Those of them that have blocks which start a Ray cluster."""
 READ = (*RUN, "docs/design.md", "docs/semantics.md", "docs/wire.md", "CHANGELOG.md", "CONTRIBUTING.md")
-NOT_RUN = {"README.md": 3, "docs/operations.md": 2}
+NOT_RUN = {"README.md": 3, "docs/operations.md": 2, "docs/sizing.md": 1}
 """How many blocks of a page may say that they are not run, each with its reason."""
 LANGUAGES = ("bash", "python", "yaml", "text")
 FLAGS = ("no-run", "slow")

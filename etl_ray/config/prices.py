@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from etl_ray.config.sections import ConfigRefusedError, PositiveFloat, Section, Text
+from etl_ray.config.sections import ConfigRefusedError, Section, Text
 from etl_ray.config.text import line_of, read_yaml
 from etl_ray.errors import ConfigError
 
@@ -19,7 +19,7 @@ class Prices(Section):
 
     `core_hour` is one core and its memory for an hour; reads, writes and lists are requests of a bucket, per 1000; all
     copies and uploads are writes, deletions are free. `request_ms` is how long a worker waits for an answer,
-    `losses_per_hour` how often an hour a node is taken away, of `cores_per_node`.
+    `losses_per_hour` how often an hour each node is taken away.
     """
 
     currency: Text = "USD"
@@ -29,7 +29,6 @@ class Prices(Section):
     lists_per_1000: NotNegative = 0.005
     request_ms: NotNegative = 30.0
     losses_per_hour: NotNegative = 0.05
-    cores_per_node: PositiveFloat = 8.0
 
 
 def load_prices(path: str | Path) -> Prices:

@@ -12,7 +12,7 @@ from etl_ray.orchestrators.compiled import compile_all
 from etl_ray.orchestrators.estimate import output_bytes, quantities, stage_costs
 from etl_ray.orchestrators.run import run_job
 from etl_ray.orchestrators.sampling import Head
-from etl_ray.orchestrators.workload import Stored, workload
+from etl_ray.orchestrators.workload import Stored, volume, workload
 from etl_ray.progress import SilentProgress
 
 _HERE = {
@@ -43,6 +43,6 @@ def _expected_s(heads: Sequence[Head], config: JobConfig) -> float:
     )
     sizes = tuple(head.bytes for head in plain)
     stored = Stored(sizes, (None,) * len(sizes), tuple(enumerate(sizes)))
-    work = workload(stored, plain, config)
+    work = workload(volume(stored, plain, config), plain, config)
     found = quantities(work, config, output_bytes(work, config.level2.columns))
     return sum(cost.cpu_s for cost in stage_costs(work, found, request_s=0.0).values())

@@ -208,9 +208,15 @@ def driver_mb(work: Workload) -> float:
     return 250 + work.units * 2e-3 + (sum(work.groups.values()) + work.stretches) * 90e-6
 
 
-def rework_share(prices: Prices, longest_s: float) -> float:
-    """Return which share of the work is done twice: a lost node costs what its cores had in hand, half on average."""
-    return prices.losses_per_hour * max(LONGEST_S, longest_s) / 2 / _S_PER_HOUR
+def rework_share(costs: Mapping[str, StageCost], prices: Prices) -> float:
+    """Return which share of the work is done twice: a lost node costs what its cores had in hand, half on average.
+
+    That is a bundle of items, or the longest of them.
+    """
+    workers = [cost for stage, cost in costs.items() if stage != "driver"]
+    work_s = sum(cost.work_s for cost in workers)
+    in_hand_s = sum(cost.work_s * max(LONGEST_S, cost.longest_s) for cost in workers)
+    return prices.losses_per_hour * in_hand_s / work_s / 2 / _S_PER_HOUR if work_s else 0.0
 
 
 def limits(
@@ -224,13 +230,12 @@ def limits(
     straggling = sum(max(0.0, cost.longest_s - cost.work_s / (cores * SCHEDULED)) for cost in workers)
     shared = [min(cost.work_s / (cores * SCHEDULED), cost.wall_s(cores)) for cost in workers]
     waiting = sum(s * cost.wait_s / cost.work_s for s, cost in zip(shared, workers, strict=True) if cost.work_s)
-    rework = rework_share(prices, max((cost.longest_s for cost in workers), default=0.0))
     found = (
         Limit("cores", (sum(shared) - waiting) / total_s, "work that more cores would do faster"),
         Limit("requests", waiting / total_s, "workers that wait for answers of the storage; more cores wait at once"),
         Limit("driver", (driver.work_s - listing_s) / total_s, "stitching, publishing and clearing, on one core"),
         Limit("listing", listing_s / total_s, "listing INPUT and the pieces of units"),
         Limit("stragglers", straggling / total_s, "waiting for the longest piece of a stage"),
-        Limit("losses", rework, "work done twice, for nodes that are taken away"),
+        Limit("losses", rework_share(costs, prices), "work done twice, for nodes that are taken away"),
     )
     return tuple(sorted(found, key=lambda limit: -limit.share))

@@ -32,7 +32,7 @@ from etl_ray.orchestrators.rates import WORKER_MB
 from etl_ray.orchestrators.refusals import check_output, check_same_config, check_segments
 from etl_ray.orchestrators.run_plan import plan_run
 from etl_ray.orchestrators.sampling import Head, sample
-from etl_ray.orchestrators.workload import Stored, Workload, workload
+from etl_ray.orchestrators.workload import Stored, Workload, volume, workload
 from etl_ray.progress import Progress, SilentProgress
 from etl_ray.readers.segments import Segment, Unit, find_segments
 from etl_ray.tables import TABLES
@@ -185,7 +185,8 @@ def plan(
         known_segments=len(found) - len(new),
         slowness=slowness,
     )
-    return estimate(workload(Stored.of(units), heads, config), config, asked, heads)
+    much = volume(Stored.of(units), heads, config)
+    return estimate(workload(much, heads, config), config, asked, heads)
 
 
 def _new_units(
@@ -217,7 +218,6 @@ def estimate(work: Workload, config: JobConfig, asked: Asked, heads: Sequence[He
         if work.units
         else {}
     )
-    longest_s = max((cost.longest_s for stage, cost in costs.items() if stage != "driver"), default=0.0)
     return RunEstimate(
         asked=asked,
         work=work,
@@ -230,7 +230,7 @@ def estimate(work: Workload, config: JobConfig, asked: Asked, heads: Sequence[He
         reads=round(sum(cost.reads for cost in costs.values())),
         writes=round(sum(cost.writes for cost in costs.values())),
         lists=math.ceil(lists(work)),
-        rework_share=rework_share(prices, longest_s) if costs else 0.0,
+        rework_share=rework_share(costs, prices),
         limits=limits(costs, work, cores, prices=prices, request_s=request_s) if costs else (),
         sampled_bytes=sum(head.stored for head in heads),
         sampled_segments=len(heads),

@@ -51,6 +51,45 @@ def _codec_of_name(url: str) -> Codec | None:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """How much is to be read: bytes are unpacked but for `stored_bytes`, `unpacked` are those of each codec.
+
+    `blocks` are what units are read in, `span_s` is the time that segments cover.
+    """
+
+    segments: int
+    stored_bytes: int
+    unpacked: Mapping[str, float]
+    units: int
+    blocks: int
+    largest_unit_bytes: float
+    span_s: float
+
+
+def volume(stored: Stored, heads: Sequence[Head], config: JobConfig) -> Volume:
+    """Return how much segments are, given the heads of some of them."""
+    unpacked = unpacked_bytes(stored.sizes, stored.codecs, heads)
+    units = [size * ratio(stored.codecs[segment], heads) for segment, size in stored.units]
+    by_codec: dict[str, float] = {}
+    for size, codec in zip(unpacked, stored.codecs, strict=True):
+        by_codec[codec or "plain"] = by_codec.get(codec or "plain", 0.0) + size
+    return Volume(
+        segments=len(stored.sizes),
+        stored_bytes=sum(size for _, size in stored.units),
+        unpacked=dict(sorted(by_codec.items())),
+        units=len(units),
+        blocks=sum(blocks_of(size, config) for size in units),
+        largest_unit_bytes=max(units, default=0.0),
+        span_s=span_s(unpacked, heads),
+    )
+
+
+def blocks_of(size: float, config: JobConfig) -> int:
+    """Return in how many blocks so many unpacked bytes are read."""
+    return max(1, math.ceil(size / config.staging.block_bytes))
+
+
+@dataclass(frozen=True)
 class Workload:
     """All that a run has to do.
 
@@ -89,33 +128,29 @@ class Workload:
         return sum(self.unpacked.values())
 
 
-def workload(stored: Stored, heads: Sequence[Head], config: JobConfig) -> Workload:
-    """Return what is to be expected of segments, given the heads of some of them."""
-    unpacked = unpacked_bytes(stored.sizes, stored.codecs, heads)
-    mix = Extrapolation(len(stored.sizes), sum(unpacked), tuple(heads))
-    covered_s = span_s(unpacked, heads)
-    first_ns, last_ns, share = in_range(heads, covered_s, config)
+def workload(much: Volume, heads: Sequence[Head], config: JobConfig) -> Workload:
+    """Return what is to be expected of segments, given how much they are and the heads of some of them."""
+    mix = Extrapolation(much.segments, sum(much.unpacked.values()), tuple(heads))
+    first_ns, last_ns, share = in_range(heads, much.span_s, config)
     days = max(first_ns, last_ns - 1) // NS_PER_DAY - first_ns // NS_PER_DAY + 1
-    units = [size * ratio(stored.codecs[segment], heads) for segment, size in stored.units]
-    blocks = sum(max(1, math.ceil(size / config.staging.block_bytes)) for size in units)
     products = {table: _by_product(mix, table) for table in PARTED}
     staged = {table: mix.total(lambda part, table=table: part.rows.get(table, 0)) for table in _tables(heads)}  # type: ignore[misc]
-    groups = {table: present(products.get(table, {table: rows}), blocks) for table, rows in staged.items()}
+    groups = {table: present(products.get(table, {table: rows}), much.blocks) for table, rows in staged.items()}
     books = products["level2"] if config.has_books else {}
     operations = sum(books.values())
     wanted = {table: {name: rows * share for name, rows in found.items()} for table, found in products.items()}
     shards = shards_of_books(books, config, days=days)
-    rows = expected_rows(mix, wanted, config, span_s=covered_s * share, share=share, shards=shards)
+    rows = expected_rows(mix, wanted, config, span_s=much.span_s * share, share=share, shards=shards)
     largest = max(books, key=lambda name: books[name], default="")
     return Workload(
-        segments=len(stored.sizes),
-        stored_bytes=sum(size for _, size in stored.units),
-        unpacked=_by_codec(unpacked, stored.codecs),
-        units=len(units),
-        largest_unit_bytes=round(max(units, default=0.0)),
+        segments=much.segments,
+        stored_bytes=much.stored_bytes,
+        unpacked={codec: round(size) for codec, size in much.unpacked.items()},
+        units=much.units,
+        largest_unit_bytes=round(much.largest_unit_bytes),
         lines=round(mix.total(lambda part: part.lines)),
         messages=round(mix.total(lambda part: sum(part.messages.values()))),
-        span_s=covered_s,
+        span_s=much.span_s,
         days=days,
         products=len({name for found in products.values() for name in found}),
         staged_rows={table: round(count) for table, count in staged.items()},
@@ -130,7 +165,7 @@ def workload(stored: Stored, heads: Sequence[Head], config: JobConfig) -> Worklo
             + sum(groups.values()) * GROUP_KEPT_BYTES
         ),
         operations=round(operations),
-        stretches=round(present(books, len(units)) + operations / STRETCH_OPERATIONS) if books else 0,
+        stretches=round(present(books, much.units) + operations / STRETCH_OPERATIONS) if books else 0,
         book_shards=sum(shards.values()),
         largest_product=largest,
         largest_share=books[largest] / operations if operations else 0.0,
@@ -159,10 +194,3 @@ def _by_product(mix: Extrapolation, table: str) -> Products:
     parts = [part.products.get(table, {}) for head in mix.heads for part in (head.snapshots, head.updates)]
     names = sorted({name for found in parts for name in found})
     return {name: mix.total(lambda part, name=name: part.products.get(table, {}).get(name, 0)) for name in names}  # type: ignore[misc]
-
-
-def _by_codec(unpacked: Sequence[float], codecs: Sequence[Codec | None]) -> dict[str, int]:
-    found: dict[str, float] = {}
-    for size, codec in zip(unpacked, codecs, strict=True):
-        found[codec or "plain"] = found.get(codec or "plain", 0.0) + size
-    return {codec: round(size) for codec, size in sorted(found.items())}

@@ -36,7 +36,7 @@ from etl_ray.orchestrators.candle_build import CandleShard
 from etl_ray.orchestrators.candle_witness import CandleTask
 from etl_ray.orchestrators.derive_plan import DeriveTask
 from etl_ray.orchestrators.finished import Finished
-from etl_ray.orchestrators.manifest import Ledger
+from etl_ray.orchestrators.manifest import OWN, Ledger
 from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.shards import Shard
@@ -162,6 +162,7 @@ class Measured:
     units: int
     files: int
     mb: float
+    staged_bytes: int
     tables: Mapping[str, tuple[int, int, int]]
 
 
@@ -178,6 +179,7 @@ def measure(name: str, source: Path, work_dir: Path, *, rounds: int, **config: o
             cpu_s = time.process_time() - began_s
         manifest = Ledger(str(output)).latest()
         assert manifest is not None
+        staged = sum(path.stat().st_size for path in (output / OWN / "staged").rglob("*") if path.is_file())
         shutil.rmtree(output)
         if turn:
             engines.append(engine)
@@ -193,7 +195,7 @@ def measure(name: str, source: Path, work_dir: Path, *, rounds: int, **config: o
     }
     total_s, driver_s = (statistics.median(each) for each in zip(*totals, strict=True))
     mb = summary.bytes / 1e6
-    return Measured(name, total_s, driver_s, summary.segments, len(manifest.files), mb, tables), first
+    return Measured(name, total_s, driver_s, summary.segments, len(manifest.files), mb, staged, tables), first
 
 
 @contextmanager

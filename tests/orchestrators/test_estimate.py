@@ -25,7 +25,7 @@ from etl_ray.orchestrators.expected_rows import expected_files, shards_of_books
 from etl_ray.orchestrators.extrapolation import Extrapolation, ratio, span_s, unpacked_bytes
 from etl_ray.orchestrators.run_estimate import Asked, estimate
 from etl_ray.orchestrators.sampling import Content, Head, spread
-from etl_ray.orchestrators.workload import Stored, Workload, in_range, present, workload
+from etl_ray.orchestrators.workload import Stored, Workload, in_range, present, volume, workload
 from etl_ray.readers.segments import Segment, Unit
 from etl_ray.tables.book import BookColumns
 
@@ -151,9 +151,8 @@ def test_all_that_a_recording_comes_to() -> None:
         kept_bytes=53_000,
     )
     heads = (head(0, updates=part, stored=100_000, codec="zstd", ts_min=0, ts_max=10 * S),)
-    found = workload(
-        Stored((4_000_000,) * 10, ("zstd",) * 10, tuple((k, 4_000_000) for k in range(10))), heads, JobConfig()
-    )
+    stored = Stored((4_000_000,) * 10, ("zstd",) * 10, tuple((k, 4_000_000) for k in range(10)))
+    found = workload(volume(stored, heads, JobConfig()), heads, JobConfig())
 
     assert (found.unpacked, found.largest_unit_bytes, found.units) == ({"zstd": 400_000_000}, 40_000_000, 10)
     assert (found.lines, found.messages, found.operations) == (360_000, 360_000, 2_000_000)
@@ -247,12 +246,15 @@ def test_limits_are_told_by_their_share_of_the_time() -> None:
     assert found["requests"] == pytest.approx(20 / 195)
     assert found["driver"] == pytest.approx(45 / 195)
     assert found["stragglers"] == pytest.approx(40 / 195)
-    assert found["losses"] == pytest.approx(0.05 * 25 / 3600)
+    assert found["losses"] == pytest.approx(0.05 * (950 * 20 + 95 * 50) / 1045 / 2 / 3600)
 
 
 def test_a_lost_node_costs_half_of_what_its_cores_have_in_hand() -> None:
-    assert rework_share(Prices(losses_per_hour=0.5), 2.0) == 0.5 * 5 / 3600
-    assert rework_share(Prices(losses_per_hour=0.5), 3600.0) == 0.25
+    prices = Prices(losses_per_hour=0.5)
+
+    assert rework_share({"a": stage("a", 100.0, 2.0), "driver": stage("driver", 9.0)}, prices) == 0.5 * 5 / 3600
+    assert rework_share({"a": stage("a", 100.0, 3600.0)}, prices) == 0.25
+    assert rework_share({}, prices) == 0.0
 
 
 def test_memory_of_the_driver_and_listings_grow_with_units() -> None:
