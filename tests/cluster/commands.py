@@ -23,7 +23,7 @@ Places = Mapping[str, str]
 JOBS = {"jobs.run_etl": entry._run_app, "jobs.compact": entry._compact_app, "jobs.reprocess": entry._reprocess_app}
 OTHER_PROGRAMS = {
     *("apt-get", "aws", "break", "cd", "chmod", "cloud-init", "docker", "done", "echo", "export", "for", "gcloud"),
-    *("grep", "install", "kubectl", "rm", "sleep", "test", "true", "ulimit", "useradd"),
+    *("grep", "install", "kubectl", "ln", "rm", "sleep", "test", "true", "ulimit", "useradd"),
 }
 """What the files call besides Python, pip, Ray and etl-ray."""
 PIP_OPTIONS = {"--quiet", "--no-cache-dir", "--no-deps", "--force-reinstall"}

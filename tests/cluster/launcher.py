@@ -21,6 +21,7 @@ from tests.cluster.repository import ROOT, memory_bytes_per_task
 NEEDED = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "etl_ray", "jobs", "configs")
 """What an installation on a node, and the commands for it, are made of."""
 TOKEN = "~/.ray/auth_token"
+LINK = "sudo ln -sfn ~/etl-ray /opt/etl-ray"
 _COMMANDS = (
     "initialization_commands",
     "setup_commands",
@@ -57,9 +58,10 @@ def complaints(config: Config) -> list[str]:
 
 
 def places(config: Config) -> dict[str, str]:
-    """Return where the launcher puts parts of the repository, as a job sees them."""
-    home = f"/home/{config['auth']['ssh_user']}"
-    return {there.replace("~", home): here for there, here in config["file_mounts"].items() if not here.startswith("~")}
+    """Return where the launcher puts parts of the repository, as a job sees them, which knows no home."""
+    linked = LINK in config["setup_commands"]
+    mounts = {there.replace("~/etl-ray", "/opt/etl-ray"): here for there, here in config["file_mounts"].items()}
+    return {there: here for there, here in mounts.items() if linked and there.startswith("/opt/etl-ray/")}
 
 
 def commands(config: Config) -> str:

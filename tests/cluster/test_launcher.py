@@ -36,6 +36,17 @@ def test_commands_of_its_comments_exist(name: str) -> None:
     assert "ray job submit" in script
     assert "ray down" in script
     assert complaints_of_commands(script, places=launcher.places(read(name))) == []
+    assert complaints_of_commands(script, places={}) == [
+        "no file '/opt/etl-ray/configs/cluster.yaml' in the repository"
+    ]
+
+
+def test_configs_are_where_jobs_look_only_if_they_are_brought_and_linked() -> None:
+    config = read("gcp")
+    unlinked = config | {"setup_commands": [text for text in config["setup_commands"] if text != launcher.LINK]}
+
+    assert launcher.places(config)["/opt/etl-ray/configs"] == "configs"
+    assert launcher.places(unlinked) == {}
 
 
 def test_both_install_the_same_way() -> None:
