@@ -87,13 +87,13 @@ def test_unpacked_sizes_go_by_the_ratio_of_the_codec() -> None:
     heads = (
         head(0, updates=Content(bytes=300), stored=100, codec="zstd"),
         head(2, updates=Content(bytes=500), stored=100, codec="zstd"),
-        head(3, updates=Content(bytes=77), stored=70, is_whole=True),
+        head(3, updates=Content(bytes=79), stored=77, is_whole=True),
     )
 
     assert (ratio("zstd", heads), ratio("gzip", heads), ratio(None, heads)) == (4.0, 4.0, 1.0)
     assert ratio("gzip", ()) == 1.0
     assert unpacked_bytes((1000, 50, 1000, 77, 20), ("zstd", None, "gzip", None, "zstd"), heads) == [
-        *(4000.0, 50.0, 4000.0, 77.0, 80.0),
+        *(4000.0, 50.0, 4000.0, 79.0, 80.0),
     ]
 
 
@@ -205,13 +205,24 @@ def test_costs_are_sums_of_quantities_times_rates() -> None:
 
 
 def test_stages_have_what_they_depend_on() -> None:
-    found = quantities(WORK, JobConfig(), {"market_trades": 14_000_000})
+    found = quantities(WORK, JobConfig(), {"market_trades": 14_000_000, "book": 5_000_000})
 
     assert list(found) == ["normalize", "build", "trades", "compose", "books", "witness", "driver"]
     assert found["normalize"]["zst_mb"] == found["normalize"]["mb"] == 100_000
     assert found["driver"]["old_pieces"] == 1000 * 6 * 0.5  # two of four days are over
     assert found["driver"]["groups"] == 50_000
     assert found["witness"] == {"mb": 0.0, "tasks": 0, "candle_mb": 0.0, "candle_tasks": 0}
+    heard = replace(
+        WORK,
+        staged_rows={**WORK.staged_rows, "ticker": 10, "candles": 10},
+        groups={**WORK.groups, "ticker": 1, "candles": 1},
+    )
+    assert quantities(heard, JobConfig(), {"market_trades": 14_000_000, "book": 5_000_000})["witness"] == {
+        "mb": 5.0,
+        "tasks": 40,
+        "candle_mb": 14.0,
+        "candle_tasks": 40,
+    }
     assert found["build"] == {"mcells": 8000.0, "groups": 30_000, "files": 160}  # 16 columns
 
 
