@@ -7,7 +7,7 @@ more nodes than it has cores, walls say nothing, shares of worker time still do.
 where it is done. Of the time that nodes have in a stage (nodes x wall) the report says how much went where:
 
   work       items were worked on
-  start      from the beginning of the stage until the first item: a Dataset, workers, actors
+  start      from the beginning of the stage until a node's first item: a Dataset, worker processes, actors
   between    a node had nothing to do although bundles waited: what scheduling costs
   end        a node had nothing to do since no bundle was left: stragglers, and the last results on their way
 
@@ -23,7 +23,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from etl_ray.config import JobConfig
 from etl_ray.job import ETLJob
 from etl_ray.orchestrators import run as run_module
 from etl_ray.orchestrators.engines import Engine
+from etl_ray.orchestrators.ray_engine import RayEngine, Span
 from etl_ray.orchestrators.run import run_segments
 from etl_ray.progress import SilentProgress
 from etl_ray.sample import SampleOptions, write_sample
@@ -43,13 +44,22 @@ CONFIG = {"derived": {"bars": ["1s", "1m"]}, "staging": {"unit_mb": 32, "block_m
 
 
 @dataclass(frozen=True)
+class Busy:
+    """When a worker was at a bundle."""
+
+    worker: str
+    began_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stage of a run: its span, and when it had bundles at work, all in seconds of one clock."""
 
     name: str
     began_s: float
     ended_s: float
-    bundles: tuple[tuple[float, float], ...]
+    bundles: tuple[Busy, ...]
 
 
 @dataclass(frozen=True)
@@ -66,16 +76,24 @@ class Shares:
 
 
 def shares(stage: Stage, n_nodes: int) -> Shares:
-    """Divide `n_nodes` times the stage's wall up. Items of a stage that follow each other in a worker count as one."""
-    first, last = min(begin for begin, _ in stage.bundles), max(begin for begin, _ in stage.bundles)
-    changes = sorted([(begin, 1) for begin, _ in stage.bundles] + [(end, -1) for _, end in stage.bundles])
-    busy, between_s = 0, 0.0
-    for (at_s, change), (next_s, _) in pairwise(changes):
-        busy += change
-        between_s += max(0, n_nodes - busy) * max(0.0, min(next_s, last) - at_s)
+    """Divide `n_nodes` times the stage's wall up: a node is there from the first bundle of a worker of its own on."""
+    last = max(bundle.began_s for bundle in stage.bundles)
+    firsts: dict[str, float] = {}
+    for bundle in sorted(stage.bundles, key=lambda bundle: bundle.began_s):
+        firsts.setdefault(bundle.worker, bundle.began_s)
+    there = sorted(firsts.values())[:n_nodes]
+    steps = [(begin, 1, 0) for begin in there]
+    steps += [(bundle.began_s, 0, 1) for bundle in stage.bundles] + [
+        (bundle.ended_s, 0, -1) for bundle in stage.bundles
+    ]
+    steps.sort()
+    nodes, busy, between_s = 0, 0, 0.0
+    for (at_s, joined, change), (next_s, _, _) in pairwise(steps):
+        nodes, busy = nodes + joined, busy + change
+        between_s += max(0, nodes - busy) * max(0.0, min(next_s, last) - at_s)
     wall_s = stage.ended_s - stage.began_s
-    work_s = sum(end - begin for begin, end in stage.bundles)
-    start_s = n_nodes * (first - stage.began_s)
+    work_s = sum(bundle.ended_s - bundle.began_s for bundle in stage.bundles)
+    start_s = sum(begin - stage.began_s for begin in there)
     end_s = n_nodes * wall_s - work_s - start_s - between_s
     return Shares(stage.name, len(stage.bundles), wall_s, work_s, start_s, between_s, end_s)
 
@@ -88,8 +106,6 @@ class Watched:
 
     def engine(self, *_arguments: object) -> Engine:
         """Return an engine on the cluster that this process has joined."""
-        from etl_ray.orchestrators.ray_engine import RayEngine, Span
-
         kept = self.stages
 
         class Timed(RayEngine):
@@ -114,16 +130,15 @@ class Watched:
         )
 
 
-def joined(spans: Sequence[object]) -> tuple[tuple[float, float], ...]:
-    """Return the times during which workers were busy: items that follow each other within a millisecond are one."""
-    found: list[tuple[str, float, float]] = []
-    for span in sorted(spans, key=lambda span: (span.worker, span.began_s)):  # type: ignore[attr-defined]
-        worker, began_s, ended_s = span.worker, span.began_s, span.ended_s  # type: ignore[attr-defined]
-        if found and found[-1][0] == worker and began_s - found[-1][2] < 0.001:
-            found[-1] = (worker, found[-1][1], ended_s)
+def joined(spans: Sequence[Span]) -> tuple[Busy, ...]:
+    """Return when workers were busy: items that follow each other within a millisecond are of one bundle."""
+    found: list[Busy] = []
+    for span in sorted(spans, key=lambda span: (span.worker, span.began_s)):
+        if found and found[-1].worker == span.worker and span.began_s - found[-1].ended_s < 0.001:
+            found[-1] = replace(found[-1], ended_s=span.ended_s)
         else:
-            found.append((worker, began_s, ended_s))
-    return tuple((began_s, ended_s) for _, began_s, ended_s in found)
+            found.append(Busy(span.worker, span.began_s, span.ended_s))
+    return tuple(found)
 
 
 def on_cluster(n_nodes: int, job: Callable[[], None]) -> tuple[list[Stage], int]:
