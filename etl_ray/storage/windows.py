@@ -84,7 +84,10 @@ class Windows(io.RawIOBase):
         self._next_bytes = min(self._next_bytes * _GROWTH, MOST_BYTES) if goes_on and self._window else FIRST_BYTES
         left = max(0, self._size - self._position)  # to ask for more is refused
         window = bytearray(min(left, max(self._next_bytes, min(wanted, MOST_BYTES))))
+        count = 0
         if window:
             self._inner.seek(self._position)
-            del window[cast(io.FileIO, self._inner).readinto(window) or 0 :]
+            with memoryview(window) as view:
+                count = cast(io.FileIO, self._inner).readinto(view) or 0
+        del window[count:]
         self._start, self._window = self._position, window

@@ -23,6 +23,7 @@ from gcsfs.retry import ChecksumError, HttpError, NonRetryableError
 from etl_ray import storage
 from etl_ray.errors import NotFoundError, StorageError
 from etl_ray.storage import FileInfo, retries
+from etl_ray.storage.windows import FIRST_BYTES
 
 from .flaky import COUNTED, Faults, FlakyFileSystem, mounted, stored
 from .places import refusal
@@ -191,8 +192,8 @@ def test_all_functions_outlive_failures_that_pass(every: int, lost: bool, pauses
     with mounted(Faults(every, reset, lost=lost, named=named)) as faults:
         assert everything("flaky://bucket/out") == wanted
         assert stored() == kept
-    assert len(pauses) == len(faults.failed) > 2
-    assert names == {*COUNTED, "readinto", "read"}
+    assert len(pauses) == len(faults.failed) > 1
+    assert names == {*COUNTED, "readinto"}
 
 
 def test_a_file_created_with_a_lost_answer_is_the_caller_s_to_compare() -> None:
@@ -209,7 +210,7 @@ CALLS: list[tuple[str, str, Callable[[str], object]]] = [
     ("read", "open", storage.open_read),
     ("read", "cat_file", storage.read_bytes),
     ("read", "readinto", lambda url: storage.open_read(url).read(3)),
-    ("read", "read", lambda url: storage.open_read(url).read()),
+    ("read", "readinto", lambda url: storage.open_read(url).read()),
     ("write", "pipe_file", lambda url: storage.write_bytes(url, b"")),
     ("create", "pipe_file", lambda url: storage.create_new(url, b"")),
     ("move", "cp_file", lambda url: storage.move(url, url + "2")),
@@ -266,10 +267,11 @@ def test_what_is_missing_is_told_at_once(pauses: list[float]) -> None:
 
 def test_a_file_that_is_replaced_before_it_is_opened_anew_is_refused() -> None:
     with mounted(Faults(2, reset, named="readinto")):
-        storage.write_bytes("flaky://bucket/x", b"content")
+        storage.write_bytes("flaky://bucket/x", b"content".ljust(2 * FIRST_BYTES))
         with storage.open_read("flaky://bucket/x") as file:
             assert file.read(2) == b"co"
-            storage.write_bytes("flaky://bucket/x", b"another")
+            file.seek(FIRST_BYTES)
+            storage.write_bytes("flaky://bucket/x", b"another".ljust(2 * FIRST_BYTES))
             with pytest.raises(StorageError) as raised:
                 file.read(2)
     assert str(raised.value) == "cannot read flaky://bucket/x: it was replaced while it was read"
