@@ -31,69 +31,69 @@ class Size:
 
 RATES: Mapping[str, Mapping[str, Cost]] = {
     "normalize": {
-        "mb": Cost(1.00e-3),
-        "zst_mb": Cost(0.45e-3),
-        "gz_mb": Cost(0.53e-3),
-        "mcells": Cost(20.8e-3),
-        "groups": Cost(0.26e-3),
-        "book_mrows": Cost(144e-3),
-        "book_products": Cost(1.08e-3),
-        "units": Cost(6.7e-3, reads=16, writes=15),
+        "mb": Cost(1.07e-3),
+        "zst_mb": Cost(0.17e-3),
+        "gz_mb": Cost(0.37e-3),
+        "mcells": Cost(16.7e-3),
+        "groups": Cost(0.19e-3),
+        "book_mrows": Cost(90e-3),
+        "book_products": Cost(0.55e-3),
+        "units": Cost(4.3e-3, reads=16, writes=15),
         "windows": Cost(reads=1),
     },
     "build": {
-        "mcells": Cost(12.9e-3),
-        "groups": Cost(1.25e-3, reads=2.4),
-        "files": Cost(4.5e-3, reads=2, writes=1),
+        "mcells": Cost(9.9e-3),
+        "groups": Cost(0.78e-3, reads=2.4),
+        "files": Cost(3.2e-3, reads=2, writes=1),
     },
     "trades": {
-        "mrows": Cost(150e-3),
-        "groups": Cost(0.74e-3, reads=2.1),
-        "shards": Cost(14.8e-3, reads=2),
+        "mrows": Cost(386e-3),
+        "groups": Cost(0.44e-3, reads=2.1),
+        "shards": Cost(9.1e-3, reads=2),
         "files": Cost(writes=1),
     },
     "candles": {
-        "groups": Cost(0.62e-3, reads=2.1),
-        "products": Cost(12.6e-3, reads=2),
+        "groups": Cost(0.57e-3, reads=2.1),
+        "products": Cost(7.2e-3, reads=2),
         "files": Cost(writes=1),
     },
     "compose": {
-        "stretches": Cost(0.88e-3, reads=4.9),
-        "moperations": Cost(15.3e-3),
-        "products": Cost(0.17e-3, writes=2),
+        "stretches": Cost(0.3e-3, reads=4.9),
+        "moperations": Cost(7.8e-3),
+        "products": Cost(1.0e-3, writes=2),
     },
     "books": {
-        "moperations": Cost(29.5e-3),
-        "mcells": Cost(46.8e-3),
-        "stretches": Cost(1.82e-3, reads=7.9),
-        "shards": Cost(9.3e-3, reads=5),
+        "moperations": Cost(15.8e-3),
+        "mcells": Cost(49.0e-3),
+        "stretches": Cost(1.01e-3, reads=7.9),
+        "shards": Cost(6.1e-3, reads=5),
         "files": Cost(writes=1),
     },
     "witness": {
-        "mb": Cost(0.18e-3),
-        "tasks": Cost(2.9e-3, reads=6.3),
-        "candle_mb": Cost(19.9e-3),
-        "candle_tasks": Cost(8.9e-3, reads=7),
+        "mb": Cost(0.20e-3),
+        "tasks": Cost(1.9e-3, reads=6.3),
+        "candle_mb": Cost(24.6e-3),
+        "candle_tasks": Cost(4.7e-3, reads=7),
     },
     "derive": {
-        "mb": Cost(3.5e-3),
-        "tasks": Cost(53.6e-3, reads=16),
+        "mb": Cost(8.0e-3),
+        "tasks": Cost(28.9e-3, reads=16),
         "files": Cost(writes=1),
     },
     "driver": {
         "runs": Cost(0.05, reads=90, writes=10),
         "segments": Cost(0.045e-3),
-        "units": Cost(1.08e-3, reads=4, deletes=2),
+        "units": Cost(0.77e-3, reads=4, deletes=2),
         "old_pieces": Cost(deletes=1),
-        "groups": Cost(0.015e-3),
-        "messages": Cost(0.14e-6),
+        "groups": Cost(0.0066e-3),
+        "messages": Cost(0.063e-6),
         "files": Cost(0.6e-3, reads=1, writes=1, deletes=1),
     },
 }
 """By stage, what one of each of its quantities costs; `witness` is both stages of witnesses.
 
-Those of the driver by unit, group and message are of `tests.benchmarks.stage_two`, by segment of
-`tests.benchmarks.many_segments`; a group stands for a staged row group, and for a unit and a product in books.
+Those of the driver by unit, group and message, and of compose by stretch, are of `tests.benchmarks.stage_two`, those by
+segment of `tests.benchmarks.many_segments`. A group is a staged row group, or a unit and a product in books.
 """
 
 FILE_SIZES: Mapping[str, Size] = {

@@ -2,7 +2,7 @@
 
 Generated recordings of several shapes, and a real one if it is named, go through the whole job in this process, on one
 core. Every item of every stage is timed; then the costs of a stage are fitted to what its items were made of, by least
-squares of relative errors with no cost below zero.
+squares of relative errors with no cost below zero. The least of several rounds counts: other work only adds to it.
 
     python -m tests.benchmarks.stage_rates --input FLOW
 
@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -193,7 +192,7 @@ def measure(name: str, source: Path, work_dir: Path, *, rounds: int, **config: o
         for table in TABLES
         if (files := [file for file in manifest.files if file.table == table])
     }
-    total_s, driver_s = (statistics.median(each) for each in zip(*totals, strict=True))
+    total_s, driver_s = (min(each) for each in zip(*totals, strict=True))
     mb = summary.bytes / 1e6
     return Measured(name, total_s, driver_s, summary.segments, len(manifest.files), mb, staged, tables), first
 
@@ -211,7 +210,7 @@ def _in_place(engine: TimedEngine) -> Iterator[None]:
 def fit(items: Items) -> tuple[dict[str, float], float, float]:
     """Return the cost of each feature, and the sums of fitted and of measured seconds."""
     names = [name for name in dict.fromkeys(key for found in items.features for key in found) if name[0] != "_"]
-    seconds = np.array([statistics.median(cpu) for cpu in items.cpu_s])
+    seconds = np.array([min(cpu) for cpu in items.cpu_s])
     table = np.array([[found.get(name, 0.0) for name in names] for found in items.features])
     return _fit(names, table, seconds, least=0.01)
 
