@@ -139,10 +139,10 @@ def test_markers_of_directories_are_no_files(bucket: Bucket) -> None:
 
 @pytest.mark.slow
 def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
-    """1,000 names are a page: below the root are several, in directories of one and of two levels, and beside them."""
-    wanted = [f"date=2025-11-{day:02d}/{number:04d}.ndjson" for day in (1, 2) for number in range(300)]
-    wanted += [f"deep/one/{number:04d}" for number in range(450)] + [f"{number:04d}.ndjson" for number in range(50)]
-    wanted += [f"flat/{number:04d}" for number in range(1001)]
+    """1,000 names are a page: below the root are several, in many directories and beside them; in `deep` in few."""
+    wanted = [f"date=2025-11-{day:02d}/{number:04d}.ndjson" for day in range(20) for number in range(20)]
+    wanted += [f"deep/{folder}/{number:04d}" for folder in ("one", "two/below") for number in range(510)]
+    wanted += [f"flat/{number:04d}" for number in range(1001)] + [f"{number:04d}.ndjson" for number in range(50)]
     root = f"{bucket.url}/root"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: storage.write_bytes(f"{root}/{name}", b"1"), [*wanted, "deep/.hidden/x"]))
@@ -150,6 +150,7 @@ def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
     bucket.proxy.seen.clear()
 
     assert names(root, root) == sorted(wanted)
+    assert names(f"{root}/deep", root) == [name for name in sorted(wanted) if name.startswith("deep/")]
     assert bucket.proxy.most_at_once <= 2 * 16  # gcsfs asks two questions at once of a name
     assert names(f"{root}/flat/*0", root) == [name for name in sorted(wanted) if name[-1] == "0" and "flat" in name]
 
