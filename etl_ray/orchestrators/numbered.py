@@ -64,7 +64,7 @@ class NumberedWriter:
 
     def __init__(self, staging: str, unit: str) -> None:
         self._staging = staging
-        self._path, self._marks_path = f"{NUMBERED}/{unit}.arrow", f"{MARKED}/{unit}.arrow"
+        self._marks_path, self._path = _paths(unit)
         self._stack = ExitStack()
         self._count = 0
 
@@ -137,8 +137,27 @@ def _distinct(message: npt.NDArray[np.generic], product: npt.NDArray[np.generic]
     return pairs >> 32, pairs & 0xFFFFFFFF
 
 
+class NumberedReader:
+    """Reads the messages of units, which are followed in the order in which they are given here."""
+
+    def __init__(self, staging: str, units: Sequence[Unit]) -> None:
+        self.staging = staging
+        paths = (path for unit in units for path in _paths(unit.name))
+        self._files = storage.read_ahead(storage.join(staging, path) for path in paths)
+
+    def marks(self, numbered: NumberedFile) -> list[_Marks]:
+        """Return what is noted of messages of the next unit."""
+        table = pa.Table.from_batches(_batches(self.staging, numbered.marks, next(self._files)), schema=_MARKS)
+        kind, message, product = (column.to_numpy().astype(np.int64) for column in table.columns)
+        return [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
+
+    def batches(self, numbered: NumberedFile) -> Iterator[pa.RecordBatch]:
+        """Yield the messages of that unit."""
+        return _batches(self.staging, numbered.path, next(self._files))
+
+
 def follow_messages(
-    staging: str,
+    reader: NumberedReader,
     unit: Unit,
     receipt: Receipt,
     *,
@@ -157,11 +176,11 @@ def follow_messages(
     def path() -> str:
         return f"{ASSIGNED}/{unit.name}-{digest.hexdigest()[:16]}.int32"
 
-    marks = _read_marks(staging, receipt.numbered)
+    marks = reader.marks(receipt.numbered)
     before = 0
     with ExitStack() as stack:
         file: BinaryIO | None = None
-        for batch in _batches(staging, receipt.numbered.path):
+        for batch in reader.batches(receipt.numbered):
             columns = {name: batch.column(name).to_numpy() for name in batch.schema.names}
             lines, symbols = columns["line"], receipt.numbered.symbols
 
@@ -189,7 +208,9 @@ def follow_messages(
             if file is None and len(local) > 1:
                 file = stack.enter_context(
                     storage.open_write(
-                        storage.join(staging, path()), durable=False, final_url=lambda: storage.join(staging, path())
+                        storage.join(reader.staging, path()),
+                        durable=False,
+                        final_url=lambda: storage.join(reader.staging, path()),
                     )
                 )
                 written = bytes(_INDEX.itemsize * before)  # so far all were of the first
@@ -221,7 +242,8 @@ def _note_marks(marks: list[_Marks], stretch: Stretch, before: int, symbols: Seq
 
 def read_messages(staging: str, path: str) -> pa.Table:
     """Return the staged messages of a unit."""
-    return pa.Table.from_batches(_batches(staging, path), schema=_SCHEMA)
+    with storage.open_read(storage.join(staging, path)) as file:
+        return pa.Table.from_batches(_batches(staging, path, file), schema=_SCHEMA)
 
 
 def read_assignment(staging: str, path: str) -> Int32s:
@@ -244,19 +266,17 @@ class _Marks:
     product: Int64s
 
 
-def _read_marks(staging: str, numbered: NumberedFile) -> list[_Marks]:
-    table = pa.Table.from_batches(_batches(staging, numbered.marks), schema=_MARKS)
-    kind, message, product = (column.to_numpy().astype(np.int64) for column in table.columns)
-    return [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
+def _paths(unit: str) -> tuple[str, str]:
+    """Return where the marks of a unit are, and its messages, below the staging directory."""
+    return f"{MARKED}/{unit}.arrow", f"{NUMBERED}/{unit}.arrow"
 
 
-def _batches(staging: str, path: str) -> Iterator[pa.RecordBatch]:
-    url = storage.join(staging, path)
+def _batches(staging: str, path: str, file: BinaryIO) -> Iterator[pa.RecordBatch]:
     try:
-        with storage.open_read(url) as file, pa.ipc.open_stream(file) as stream:
+        with pa.ipc.open_stream(file) as stream:
             yield from stream
     except pa.ArrowInvalid as error:
         raise StorageError(
-            f"the staged piece {storage.redact(url)} cannot be read: {error}. "
+            f"the staged piece {storage.redact(storage.join(staging, path))} cannot be read: {error}. "
             f"Delete {storage.redact(staging)} and start again"
         ) from None

@@ -12,7 +12,8 @@ from etl_ray.orchestrators.manifest import Ledger, Manifest
 def publish(ledger: Ledger, manifest: Manifest, check: Callable[[], None], note: Callable[[str], None]) -> None:
     """Make the files of the newest manifest, and no others of the job, stand in their places.
 
-    Can be repeated at any time by who holds OUTPUT; `check` raises if that is lost, and is asked before each step.
+    Can be repeated at any time by who holds OUTPUT; `check` raises if that is lost, and is asked before each step, in
+    buckets before every few.
     """
     waiting = ledger.waiting_room(manifest.run_id, manifest.number)
     try:
@@ -35,9 +36,5 @@ def publish(ledger: Ledger, manifest: Manifest, check: Callable[[], None], note:
     superseded = [url for url in found if url not in wanted]
     if superseded:
         note(f"removing {len(superseded):,} superseded files")
-    for url in superseded:
-        check()
-        storage.delete(url)
-    for url, source in coming.items():
-        check()
-        storage.move(source, url)
+    storage.each(superseded, storage.delete, check)
+    storage.each(list(coming), lambda url: storage.move(coming[url], url), check)

@@ -157,6 +157,7 @@ class _Run:
         storage.delete_temporary(staged)  # of workers that were killed
         paths = [path for path, _ in staged_files(staged)]
         composed = kept_pieces(staged, paths, self._composed)
+        dead = []
         for path in paths:
             unit = unit_of(path)
             if path.startswith(f"{COMPOSED}/"):
@@ -165,8 +166,8 @@ class _Run:
                 is_of_run = path.startswith((f"{ASSIGNED}/", f"{BEGUN}/", "receipts/"))
                 is_dead = is_of_run or unit not in live or (unit in pruned and is_prunable(path))
             if is_dead:
-                check()
-                storage.delete(storage.join(staged, path))
+                dead.append(storage.join(staged, path))
+        storage.each(dead, storage.delete, check)
         # Runs that started anew had places of their own, and so had those of them that died.
         for name in storage.list_folders(self._staging("")):
             if name != manifest.staged:

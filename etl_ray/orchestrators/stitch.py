@@ -12,7 +12,7 @@ from etl_ray.coverage.timeline import Timeline
 from etl_ray.orchestrators.book_plans import Alive, BookUnit
 from etl_ray.orchestrators.candle_build import CandleShard
 from etl_ray.orchestrators.cuts import Cuts
-from etl_ray.orchestrators.numbered import Place, follow_messages
+from etl_ray.orchestrators.numbered import NumberedReader, Place, follow_messages
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.results import Cut, key_of
 from etl_ray.orchestrators.shards import PackedShard, Piece, Shard, Source, piece_id
@@ -79,6 +79,7 @@ def stitch(
     staged_trades: dict[str, StagedTrades] = {}
     sources: list[Source] = []
     segment, line_offset = "", 0
+    reader = NumberedReader(staging, units)
     for unit, receipt in zip(units, receipts, strict=True):
         if not segments or unit.segment.identity != segment:
             segment, line_offset = unit.segment.identity, 0
@@ -87,7 +88,7 @@ def stitch(
         timeline.begin_unit()
         place = Place(segment, len(segments) - 1, line_offset, rejects, damages)
         connections, assignment = follow_messages(
-            staging, unit, receipt, tracker=tracker, timeline=timeline, place=place
+            reader, unit, receipt, tracker=tracker, timeline=timeline, place=place
         )
         # What has no number (-1) has no row, so it does not matter which connection its index stands for.
         ids = tuple(tracker.ids[code] if code >= 0 else "" for code in connections)
