@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 
@@ -17,11 +17,13 @@ from etl_ray.orchestrators.instruments import instruments
 from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.receipts import Built
 from etl_ray.orchestrators.selection import Selection
-from etl_ray.orchestrators.shards import Shard, Source
+from etl_ray.orchestrators.shards import Piece, Shard, Source
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.scan.outcomes import constant, named
 from etl_ray.tables import Numbers, Table
 from etl_ray.venues.rows import Int32s
+
+_SOURCES_AT_ONCE = 4  # each may have tens of MB
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,30 @@ def build(shard: Shard, options: BuildOptions) -> Built:
 
 def pieces(shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     """Yield the rows of a shard in order, with all columns of what was staged."""
+    by_source = ((shard.sources[index], list(chosen)) for index, chosen in groupby(shard.pieces, lambda it: it.source))
+    for tables in storage.map_ahead(
+        options.staging, lambda item: _tables(*item, shard, options), by_source, at_once=_SOURCES_AT_ONCE
+    ):
+        yield from tables
+
+
+def _tables(source: Source, chosen: Sequence[Piece], shard: Shard, options: BuildOptions) -> Iterable[pa.Table]:
+    """Return the pieces of a source: of local files one by one, as they are asked for."""
+    found = _read(source, chosen, shard, options)
+    return found if storage.is_local(options.staging) else list(found)
+
+
+def _read(source: Source, chosen: Sequence[Piece], shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     table = SOURCES[shard.table]
-    for index, chosen in groupby(shard.pieces, key=lambda piece: piece.source):
-        source = shard.sources[index]
-        try:
-            assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
-            url = storage.join(options.staging, source.path)
-            with storage.open_read(url) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
-                for piece in chosen:
-                    rows = file.read_row_group(piece.group, use_threads=False)
-                    yield _complete(
-                        rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers
-                    )
-        except (OSError, pa.ArrowInvalid) as error:
-            raise _damaged(options.staging, source, error) from None
+    try:
+        assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
+        url = storage.join(options.staging, source.path)
+        with storage.open_read(url) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+            for piece in chosen:
+                rows = file.read_row_group(piece.group, use_threads=False)
+                yield _complete(rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(options.staging, source, error) from None
 
 
 def _damaged(staging: str, source: Source, error: Exception) -> StorageError:

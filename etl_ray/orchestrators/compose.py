@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -72,7 +73,8 @@ def _composed(plan: BookPlan, options: ComposeOptions) -> Composition:
     unit_before, delta_before = composition.latest
     before = f"{plan.units[unit_before].name}#{delta_before}"
     with composition.writing(options.keep_days):
-        for index, staged in _todo(plan, composition, options.staging):
+        todo = _todo(plan, composition, options.staging)
+        for index, staged, effects in storage.map_ahead(options.staging, partial(_done, plan, options.staging), todo):
             unit = plan.units[index]
             piece = stretch_id(unit.name, staged)
             is_cut = piece in begins or before in ends
@@ -80,13 +82,11 @@ def _composed(plan: BookPlan, options: ComposeOptions) -> Composition:
             if is_cut or _begins_shard(composition.shards, staged, options.operations_per_shard):
                 composition.forget(connection for connection, last in last_place.items() if last < _place(unit, 0))
                 composition.begin(staged.dates)
-            try:
-                effects = list(_effects(plan, unit, staged, options.staging))
-            except NotFoundError:
+            if isinstance(effects, NotFoundError):
                 lacks = tuple(_lacking(plan.units[index:], options.staging))
                 if not lacks:
-                    raise
-                raise _LackingError(lacks) from None
+                    raise effects
+                raise _LackingError(lacks)
             for effect in effects:
                 composition.apply(effect)
             is_published = bool(options.interval_ns) and _is_published(plan, unit, staged, options)
@@ -103,11 +103,22 @@ def _lacking(units: Iterable[BookUnit], staging: str) -> Iterator[str]:
 
 def _todo(plan: BookPlan, composition: Composition, staging: str) -> Iterator[tuple[int, StagedStretch]]:
     """Yield the stretches behind what is composed, with the indices of their units."""
-    skipped = composition.stretches_done
-    for index in range(composition.units_done, len(plan.units)):
-        stretches = _stretches(plan, plan.units[index], staging)
+    skipped, first = composition.stretches_done, composition.units_done
+    listed = storage.map_ahead(staging, lambda unit: _stretches(plan, unit, staging), plan.units[first:])
+    for index, stretches in enumerate(listed, first):
         yield from ((index, staged) for staged in stretches[skipped:])
         skipped = 0
+
+
+def _done(
+    plan: BookPlan, staging: str, item: tuple[int, StagedStretch]
+) -> tuple[int, StagedStretch, list[Effect] | NotFoundError]:
+    """Return a stretch with the index of its unit and what it does, or why that cannot be told."""
+    index, staged = item
+    try:
+        return index, staged, list(_effects(plan, plan.units[index], staged, staging))
+    except NotFoundError as error:
+        return index, staged, error
 
 
 def _begins_shard(shards: Sequence[ComposedShard], staged: StagedStretch, limit: int) -> bool:

@@ -14,7 +14,7 @@ from etl_ray.config import JobConfig
 from etl_ray.config.prices import Prices
 from etl_ray.orchestrators.bundles import LONGEST_S
 from etl_ray.orchestrators.expected_rows import BUILT
-from etl_ray.orchestrators.rates import FILE_SIZES, PIECES_PER_UNIT, RATES, WINDOW_BYTES, Cost
+from etl_ray.orchestrators.rates import AT_ONCE, FILE_SIZES, PIECES_PER_UNIT, RATES, WINDOW_BYTES, Cost
 from etl_ray.orchestrators.staging import staged_schema
 from etl_ray.orchestrators.workload import Workload
 from etl_ray.tables import TABLES
@@ -153,7 +153,7 @@ def stage_costs(
     costs = {}
     for stage, amounts in found.items():
         total = _cost(stage, amounts)
-        wait_s = (total.reads + total.writes + total.deletes) * request_s
+        wait_s = (total.reads + total.writes + total.deletes) * request_s / AT_ONCE.get(stage, 1)
         cpu_s = total.cpu_s * slowness
         longest = (cpu_s + wait_s) * longest_share(stage, work, amounts)
         costs[stage] = StageCost(stage, cpu_s, wait_s, longest, total.reads, total.writes, total.deletes)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
@@ -143,17 +144,21 @@ class NumberedReader:
     def __init__(self, staging: str, units: Sequence[Unit]) -> None:
         self.staging = staging
         paths = (path for unit in units for path in _paths(unit.name))
-        self._files = storage.read_ahead(storage.join(staging, path) for path in paths)
+        urls = (storage.join(staging, path) for path in paths)
+        self._files = storage.map_ahead(staging, storage.read_bytes, urls)
 
     def marks(self, numbered: NumberedFile) -> list[_Marks]:
         """Return what is noted of messages of the next unit."""
-        table = pa.Table.from_batches(_batches(self.staging, numbered.marks, next(self._files)), schema=_MARKS)
+        table = pa.Table.from_batches(_batches(self.staging, numbered.marks, self._next()), schema=_MARKS)
         kind, message, product = (column.to_numpy().astype(np.int64) for column in table.columns)
         return [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
 
     def batches(self, numbered: NumberedFile) -> Iterator[pa.RecordBatch]:
         """Yield the messages of that unit."""
-        return _batches(self.staging, numbered.path, next(self._files))
+        return _batches(self.staging, numbered.path, self._next())
+
+    def _next(self) -> BinaryIO:
+        return BytesIO(next(self._files))
 
 
 def follow_messages(

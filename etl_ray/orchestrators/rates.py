@@ -29,6 +29,12 @@ class Size:
     file: float
 
 
+AT_ONCE: Mapping[str, int] = {"build": 4, "trades": 4, "candles": 4, "compose": 16, "books": 8, "driver": 16}
+"""How many requests a worker, or the driver, waits for at the same time in a stage; one in the others.
+
+Of books it is as many as stretches are read together, which depends on how long these are.
+"""
+
 RATES: Mapping[str, Mapping[str, Cost]] = {
     "normalize": {
         "mb": Cost(1.07e-3),

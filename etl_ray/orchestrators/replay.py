@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from etl_ray import storage
 from etl_ray.book import Ladder, NetDelta, Replay, ReplayOptions, States, Updates
 from etl_ray.coverage import places
 from etl_ray.coverage.states import BookStates
@@ -148,8 +149,7 @@ class ShardReplay:
 
     def _replay(self, stretches: list[Stretch]) -> Iterator[Chunk]:
         tables, operations = [], []
-        for stretch in stretches:
-            messages, counts, rows = self._read(stretch)
+        for messages, counts, rows in storage.map_ahead(self._staging, self._read, stretches):
             tables.append((messages, counts))
             operations.append(rows)
         messages = _concatenated([item for item, _ in tables])

@@ -10,15 +10,14 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO, cast
 
 from etl_ray.errors import ConfigError
 from etl_ray.storage import finding, local, remote
 from etl_ray.storage.access import filesystem
-from etl_ray.storage.at_once import each
-from etl_ray.storage.at_once import read_ahead as _read_ahead
+from etl_ray.storage.at_once import each, map_ahead
 from etl_ray.storage.comparing import is_same_content, is_same_file
 from etl_ray.storage.failpoints import reach
 from etl_ray.storage.files import FileInfo, Listing, local_path
@@ -50,11 +49,11 @@ __all__ = [
     "list_folders",
     "local_path",
     "make_root",
+    "map_ahead",
     "move",
     "open_read",
     "open_write",
     "put_back",
-    "read_ahead",
     "read_bytes",
     "redact",
     "search",
@@ -147,11 +146,6 @@ def read_bytes(url: str) -> bytes:
         return fs.cat_file(path)
 
     return persist("read", url, read)
-
-
-def read_ahead(urls: Iterable[str]) -> Iterator[BinaryIO]:
-    """Yield small files one after the other, each closed when the next is asked for; buckets are asked ahead."""
-    return _read_ahead(urls, open_read, read_bytes)
 
 
 def make_root(url: str) -> None:

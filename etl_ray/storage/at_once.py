@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 from itertools import islice
-from typing import BinaryIO
+from typing import TypeVar
 
 from etl_ray.urls import is_local
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 REQUESTS_AT_ONCE = 16
 _CHECKED_TOGETHER = 64
@@ -33,26 +35,25 @@ def each(urls: Sequence[str], act: Callable[[str], None], check: Callable[[], No
                 pass
 
 
-def read_ahead(
-    urls: Iterable[str], opened: Callable[[str], BinaryIO], fetched: Callable[[str], bytes]
-) -> Iterator[BinaryIO]:
-    """Yield small files one after the other, each of which is closed when the next is asked for.
+def map_ahead(
+    root: str, act: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = REQUESTS_AT_ONCE
+) -> Iterator[Result]:
+    """Yield what `act` returns for each item, in order; a failure is raised when it is its turn.
 
-    On disks they are `opened` when it is their turn, of buckets some are `fetched` ahead. A failure is raised then.
+    Where files are in a bucket, that of `root`, up to `at_once` items are worked on at the same time, in threads.
     """
-    remaining = iter(urls)
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:  # which starts threads only if something is asked of it
-        ahead: deque[Future[bytes] | str] = deque()
+    if is_local(root):
+        yield from map(act, items)
+        return
+    remaining = iter(items)
+    ahead: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
         try:
             while True:
-                for url in islice(remaining, REQUESTS_AT_ONCE - len(ahead)):
-                    ahead.append(url if is_local(url) else pool.submit(fetched, url))
+                ahead.extend(pool.submit(act, item) for item in islice(remaining, at_once - len(ahead)))
                 if not ahead:
                     return
-                first = ahead.popleft()
-                with opened(first) if isinstance(first, str) else BytesIO(first.result()) as file:
-                    yield file
+                yield ahead.popleft().result()
         finally:
             for future in ahead:
-                if isinstance(future, Future):
-                    future.cancel()
+                future.cancel()

@@ -196,7 +196,7 @@ def test_costs_are_sums_of_quantities_times_rates() -> None:
     costs = stage_costs(WORK, found, request_s=0.03, slowness=2.0)
 
     cpu_s = 2 * (2 * 0.386 + 10_000 * 0.00044 + 42 * 0.0091)
-    wait_s = (10_000 * 2.1 + 42 * 2 + 42) * 0.03
+    wait_s = (10_000 * 2.1 + 42 * 2 + 42) * 0.03 / 4
     assert costs["trades"].cpu_s == pytest.approx(cpu_s)
     assert costs["trades"].wait_s == pytest.approx(wait_s)
     assert costs["trades"].longest_s == pytest.approx((cpu_s + wait_s) / 42)

@@ -68,29 +68,27 @@ def test_a_failure_is_told(urls: list[str]) -> None:
         storage.each(urls, act, nothing)
 
 
-def test_files_are_read_in_order(urls: list[str]) -> None:
-    assert [file.read() for file in storage.read_ahead(urls)] == [b"%d" % number for number in range(100)]
+def test_results_come_in_order(urls: list[str]) -> None:
+    assert list(storage.map_ahead(urls[0], storage.read_bytes, urls)) == [b"%d" % number for number in range(100)]
 
 
-def test_a_file_is_closed_when_the_next_is_asked_for(urls: list[str]) -> None:
-    files = storage.read_ahead(iter(urls))
-    first = next(files)
-    next(files)
-    assert first.closed
-
-
-def test_a_missing_file_is_told_when_it_is_its_turn(urls: list[str]) -> None:
+def test_a_failure_is_told_when_it_is_its_turn(urls: list[str]) -> None:
     storage.delete(urls[3])
-    files = storage.read_ahead(urls)
-    assert [next(files).read() for _ in range(3)] == [b"0", b"1", b"2"]
+    found = storage.map_ahead(urls[0], storage.read_bytes, urls)
+    assert [next(found) for _ in range(3)] == [b"0", b"1", b"2"]
     with pytest.raises(NotFoundError, match="003"):
-        next(files)
+        next(found)
 
 
-def test_no_more_is_fetched_than_is_needed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[str] = []
-    monkeypatch.setattr(storage, "read_bytes", lambda url: fetched.append(url) or b"")
-    files = storage.read_ahead(f"memory://far/{number}" for number in range(1_000))
-    next(files)
-    files.close()
-    assert 1 <= len(fetched) <= REQUESTS_AT_ONCE
+def test_no_more_is_begun_than_is_needed_soon() -> None:
+    begun: list[int] = []
+    found = storage.map_ahead("memory://far", begun.append, range(1_000), at_once=5)
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert 1 <= len(begun) <= 5
+
+
+def test_on_disks_nothing_is_done_ahead() -> None:
+    begun: list[int] = []
+    next(storage.map_ahead("/disk", begun.append, range(1_000)))
+    assert begun == [0]
