@@ -69,6 +69,7 @@ class TestRealFlow:
         }
         assert (summary.accepted, summary.rejects, summary.ignored, summary.out_of_range) == (82_453, 0, 0, 0)
 
+    @pytest.mark.slow
     def test_any_cut_gives_the_same_rows(self, truth: Reference, plain_flow: Path, output_dir: Path) -> None:
         sizes = Asked(unit_bytes=3_000_000, block_bytes=250_000, rows_per_file=50_000, bare=True)
         assert_summary(run(plain_flow, output_dir, sizes), truth)

@@ -288,7 +288,7 @@ def test_a_run_over_a_new_segment_redoes_nothing_of_merged_dates(
     assert done[0]["normalize"] == 1
 
 
-@pytest.mark.parametrize("late", [1, 2, 4])
+@pytest.mark.parametrize("late", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_late_segment_lands_in_its_place_between_merged_ones(grown_once: Grown, tmp_path: Path, late: int) -> None:
     segments = sorted(grown_once.recording.iterdir())
     grown = Grown(tmp_path / "recording", tmp_path / "output")

@@ -38,6 +38,7 @@ def killed_runs(names: tuple[str, ...], recording: Path, work_dir: Path, moments
     return reports
 
 
+@pytest.mark.slow
 def test_runs_killed_now_and_then(recording: Path, tmp_path: Path) -> None:
     reports = killed_runs(SCENARIOS, recording, tmp_path / "work", "7")
     assert {name: report["wrong"] for name, report in reports.items()} == {name: [] for name in SCENARIOS}

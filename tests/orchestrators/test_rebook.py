@@ -165,6 +165,7 @@ def flow(real_flow: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
 class TestRealFlow:
     """A recording of another venue in the shapes of this one."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("wanted", [WANTED[1], WANTED[3]], ids=str)
     def test_books_have_the_bytes_of_a_run(self, flow: Runs, tmp_path: Path, wanted: dict[str, object]) -> None:
         assert flow.assert_computed(overrides({}), overrides(wanted), tmp_path) > 10_000

@@ -113,6 +113,7 @@ def check(deliveries: list[Delivery], asked: Asked) -> None:
         run_and_compare(input_dir, Path(place) / "output", asked)
 
 
+@pytest.mark.slow
 @given(deliveries=DELIVERIES, asked=CUTS, order=st.permutations(range(3)))
 @settings(max_examples=100, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 def test_each_trade_is_kept_once_over_several_runs(deliveries: list[Delivery], asked: Asked, order: list[int]) -> None:

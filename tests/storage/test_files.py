@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
 from etl_ray import storage
 from etl_ray.errors import ConfigError, NotFoundError, StorageError
@@ -384,6 +385,7 @@ def test_urls_are_local_or_not() -> None:
 )
 def test_a_storage_that_is_not_installed_is_named(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)  # other tests may have loaded it
     with pytest.raises(ConfigError) as caught:
         storage.list_files(url)
 
