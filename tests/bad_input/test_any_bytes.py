@@ -256,7 +256,7 @@ def test_any_bytes_in_any_place(
 
 
 @pytest.mark.slow
-@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @ANY
 def test_any_bytes_in_any_place_for_long(
     wanted: dict[bytes, list[Row]], first: Spoiled, second: Spoiled | None, beside: bool, sizes: dict[str, float]

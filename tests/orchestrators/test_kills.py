@@ -58,5 +58,5 @@ def test_runs_killed_at_every_moment(name: str, recording: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_reruns_killed_as_well(recording: Path, tmp_path: Path) -> None:
-    reports = killed_runs(SCENARIOS, recording, tmp_path / "work", "pairs:60")
+    reports = killed_runs(SCENARIOS, recording, tmp_path / "work", "pairs:30")
     assert {name: report["wrong"] for name, report in reports.items()} == {name: [] for name in SCENARIOS}
