@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import signal
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 
 START_S = 120
 STOP_S = 30
+LISTENING = (20_000, 30_000)  # not those of the workers of Ray, 10002 to 19999
 PORTS = (
     "port",
     "dashboard-port",
@@ -76,32 +78,43 @@ def running_head(*, num_cpus: int = 2) -> Iterator[Head]:
         with (directory / "output").open("w") as output:
             process = subprocess.Popen(command, env=head.environment(), stdout=output, stderr=output)
         try:
-            wait_for_jobs(head, process, directory / "output")
+            wait_for_answers(head, process, directory / "output")
             yield head
         finally:
             stop(process, directory)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody listens on."""
+    """Return ports of loopback that nobody listens on, below those that systems give to whoever asks for any."""
     with ExitStack() as bound:
-        sockets = [bound.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        ports: list[int] = []
+        for port in random.SystemRandom().sample(range(*LISTENING), LISTENING[1] - LISTENING[0]):
+            each = bound.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise AssertionError(f"no {count} free ports within {LISTENING}")
 
 
-def wait_for_jobs(head: Head, process: subprocess.Popen[bytes], output: Path) -> None:
-    request = urllib.request.Request(f"{head.url}/api/version", headers={"Authorization": f"Bearer {head.token}"})
+def wait_for_answers(head: Head, process: subprocess.Popen[bytes], output: Path) -> None:
+    """Wait for the dashboard, which takes jobs, and for the node's agent, which comes later and has the metrics."""
     until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s:
-        assert process.poll() is None, output.read_text()
-        try:
-            with urllib.request.urlopen(request, timeout=5):
-                return
-        except OSError:
+    for url in (f"{head.url}/api/version", head.metrics_url):
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {head.token}"})
+        while not answers(request):
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < until_s, f"no answer from {url}: {output.read_text()}"
             time.sleep(0.2)
-    raise AssertionError(f"no answer from {head.url}: {output.read_text()}")
+
+
+def answers(request: urllib.request.Request) -> bool:
+    try:
+        with urllib.request.urlopen(request, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def stop(process: subprocess.Popen[bytes], directory: Path) -> None:
