@@ -1,7 +1,14 @@
-"""How columns are encoded in Parquet.
+"""How columns are encoded in Parquet: chosen for cheap writing first, small files second, by measurement.
 
-By measurement on level rows: dictionaries pay where values repeat (names, prices), byte stream split for other floats,
-deltas for times and counters; zstd level 1 leaves little for higher levels. Half the size of the library's defaults.
+`python -m tests.benchmarks.encodings` measures every choice that there is. What it showed:
+
+- Values that a message gives to all of its rows come in runs, which zstd finds cheaper than the delta encoding;
+  elsewhere deltas cost less and are smaller.
+- A dictionary of numbers pays only for the prices of `level2`; elsewhere hashing costs more than it saves.
+- LZ4 costs half of zstd, most of all in small files, where zstd spends more on beginning than on compressing.
+- Looking at 1,024 values at a time, as the library does unless it is told, costs a fourth of the time of words.
+
+Byte stream split is out of the question: Spark before version 4 cannot read it.
 """
 
 from __future__ import annotations
@@ -9,38 +16,63 @@ from __future__ import annotations
 from typing import TypedDict
 
 import pyarrow as pa
+import pyarrow.types as pat
 
-REPEATING = frozenset({"price", "best_bid", "best_ask", "low_24h", "high_24h", "low_52w", "high_52w"})
+_ROWS_PER_PAGE = 65_536  # what a reader can skip by the page index
+_ROWS_AT_ONCE = 16_384
+_TEXTS_AT_ONCE = 1_024  # only behind these does the library look how large its page has become: texts may be any size
+
+_RUNS = "level2"  # the table whose messages have many rows
+_REPEATING = "price"  # numbers of that table, which come back often enough for a dictionary
 
 
 class WriterOptions(TypedDict):
     """Arguments of pyarrow's ParquetWriter."""
 
-    compression: str
-    compression_level: int
+    compression: str | dict[str, str]
+    compression_level: dict[str, int] | None
     use_dictionary: list[str]
     column_encoding: dict[str, str]
     write_page_index: bool
+    write_batch_size: int
+    max_rows_per_page: int
     version: str
 
 
 def writer_options(schema: pa.Schema) -> WriterOptions:
     """Return the options with which a table of this schema is written."""
-    dictionary: list[str] = []
-    encoding: dict[str, str] = {}
-    for field in schema:
-        kind = field.type
-        if pa.types.is_integer(kind) or pa.types.is_timestamp(kind):
-            encoding[field.name] = "DELTA_BINARY_PACKED"
-        elif pa.types.is_floating(kind) and field.name not in REPEATING:
-            encoding[field.name] = "BYTE_STREAM_SPLIT"
-        elif not pa.types.is_boolean(kind) and not pa.types.is_binary(kind):
-            dictionary.append(field.name)
-    return WriterOptions(
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=dictionary,
-        column_encoding=encoding,
+    has_runs = (schema.metadata or {}).get(b"etl_ray.table") == _RUNS.encode()
+    counting = [field.name for field in schema if _is_counting(field.type)]
+    options = WriterOptions(
+        compression="lz4",
+        compression_level=None,
+        use_dictionary=[
+            field.name for field in schema if _is_naming(field.type) or (has_runs and field.name == _REPEATING)
+        ],
+        column_encoding={} if has_runs else dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
         write_page_index=True,
+        write_batch_size=_ROWS_AT_ONCE if all(_is_small(field.type) for field in schema) else _TEXTS_AT_ONCE,
+        max_rows_per_page=_ROWS_PER_PAGE,
         version="2.6",
     )
+    # Codecs by column go by the names of leaves, which nested columns have others of: then one is for all.
+    if has_runs and not any(pat.is_nested(field.type) for field in schema):
+        options["compression"] = {name: "zstd" if name in counting else "lz4" for name in schema.names}
+        options["compression_level"] = dict.fromkeys(counting, 1)
+    return options
+
+
+def _is_counting(kind: pa.DataType) -> bool:
+    """Tell whether values are counters, places or times."""
+    return bool(pat.is_integer(kind) or pat.is_timestamp(kind))
+
+
+def _is_naming(kind: pa.DataType) -> bool:
+    """Tell whether values are words or days, of which there are few."""
+    is_number = _is_counting(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_boolean(kind)
+    return not is_number and not pat.is_binary(kind)
+
+
+def _is_small(kind: pa.DataType) -> bool:
+    """Tell whether values are of one size, or words of a dictionary."""
+    return bool(pat.is_primitive(kind) or pat.is_decimal(kind) or pat.is_dictionary(kind))
