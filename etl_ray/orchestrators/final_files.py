@@ -17,6 +17,7 @@ from etl_ray.writers.encodings import writer_options
 
 _NAME = re.compile(r"(?P<directory>.*/)part-(?P<number>[0-9]{5,})-(?P<content>[0-9a-f]{12})\.parquet")
 _TIMES = ("ts_start", "ts_server", "valid_from", "ts_first")
+_BUFFER_BYTES = 256 << 10
 _OF_EVENTS = ("market_trades", "trades_with_book")
 
 
@@ -37,10 +38,10 @@ class FinalFile:
         url = storage.join(self._output, self._directory, f"part-{self._number:05d}.parquet")
         raw = self._stack.enter_context(storage.open_write(url, final_url=self._url))
         self._file = _Hashed(raw)
+        # Thousands of small writes become a few before they come to Python.
+        sink = self._stack.enter_context(pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), _BUFFER_BYTES))
         self.writer = self._stack.enter_context(
-            pq.ParquetWriter(
-                self._file, self._schema, metadata_collector=self._metadata, **writer_options(self._schema)
-            )
+            pq.ParquetWriter(sink, self._schema, metadata_collector=self._metadata, **writer_options(self._schema))
         )
         return self
 
