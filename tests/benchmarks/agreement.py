@@ -20,16 +20,16 @@ class Fingerprint:
     columns: Mapping[str, int]
 
 
-def fingerprint(output: str, table: str) -> Fingerprint:
+def fingerprint(output: str, table: str, *, dated: bool = True) -> Fingerprint:
     """Read `table` below `output` (keys from the paths) and add up the hashes of its rows, modulo 2^64.
 
-    Times count as integers of ns, numbers as their float64, so equal checksums mean equal to the last digit.
+    Times count as integers of ns, numbers as their float64, so equal checksums mean equal to the last digit. Without
+    `dated` there is no column `date`.
     """
-    frame = (
-        pl.scan_parquet(f"{output}/{table}/**/*.parquet", hive_partitioning=True, try_parse_hive_dates=False)
-        .select(_canonical(column) for column in COLUMNS[table])
-        .collect()
-    )
+    columns = [column for column in COLUMNS[table] if dated or column != "date"]
+    stored = pl.scan_parquet(f"{output}/{table}/**/*.parquet", hive_partitioning=dated, try_parse_hive_dates=False)
+    types = stored.collect_schema()
+    frame = stored.select(_canonical(column, types[column]) for column in columns).collect()
     return Fingerprint(
         rows=frame.height,
         checksum=_sum(frame.hash_rows()),
@@ -47,10 +47,10 @@ def differences(expected: Fingerprint, found: Fingerprint) -> list[str]:
     return [] if found.checksum == expected.checksum else ["the same values in every column, but in other rows"]
 
 
-def _canonical(column: str) -> pl.Expr:
+def _canonical(column: str, dtype: pl.DataType) -> pl.Expr:
     values = pl.col(column)
-    if column.startswith("ts_"):
-        return values.dt.timestamp("ns")
+    if column.startswith("ts_"):  # a timestamp, or an integer of ns already
+        return values.cast(pl.Int64) if dtype.is_integer() else values.dt.timestamp("ns")
     if column in ("sequence_num", "trade_id"):
         return values.cast(pl.Int64)
     if column in ("is_snapshot", "is_batch"):

@@ -1,6 +1,6 @@
 """Bars: this project, Polars and DuckDB on the same trades; by quantity and notional also mlfinpy.
 
-    python -m tests.benchmarks.bars [--trades N] [--runs N] [--mlfinpy PYTHON] [--json FILE] [--markdown FILE]
+    python -m tests.benchmarks.bars [--trades N] [--runs N] [--peers-venv DIR] [--json FILE] [--markdown FILE]
 
 Ends with exit code 1 if a side makes other bars.
 """
@@ -20,8 +20,10 @@ from statistics import median
 import numpy as np
 import polars as pl
 
+from tests.benchmarks.environments import environment
 from tests.benchmarks.measurement import ROOT
-from tests.benchmarks.report import spread, table, versions
+from tests.benchmarks.report import spread, table
+from tests.benchmarks.section import Ratio, Section, add_output_options, finish
 
 NAMES = {"etl_ray_bars": "etl-ray", "polars_bars": "Polars", "duckdb_bars": "DuckDB", "mlfinpy_bars": "mlfinpy"}
 TIME_BARS = ("1s", "1m")
@@ -36,13 +38,15 @@ _FLOAT_SUMS = ("volume", "quote_volume", "buy_volume")
 def main() -> int:
     """Measure, compare, print a report; return the exit code."""
     arguments = _arguments()
+    mlfinpy = environment("bars", arguments.peers_venv)
+    left_out = [] if mlfinpy.python is not None else [mlfinpy.reason]
     figures: dict[str, dict[str, list[dict[str, float]]]] = {}
     wrong = []
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-") as work:
         path = Path(work) / "trades.parquet"
         write_trades(path, arguments.trades)
         for bar in (*TIME_BARS, *SIZED_BARS):
-            sides = _sides(bar, arguments.mlfinpy)
+            sides = _sides(bar, mlfinpy.python)
             figures[bar] = {side: [] for side in sides}
             for _ in range(arguments.runs):
                 for side, python in sides.items():
@@ -52,22 +56,15 @@ def main() -> int:
                 for side in sides
                 if _difference(path, side)
             ]
-    text = "\n\n".join([_report(figures, arguments.trades), *wrong])
-    print(text)
-    if arguments.markdown:
-        arguments.markdown.write_text(text + "\n")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"versions": versions(), "figures": figures}, indent=1) + "\n")
-    return 1 if wrong else 0
+    return finish(_section(figures, arguments.trades, wrong, left_out), arguments)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trades", type=int, default=4_000_000, help="how many trades to generate (4,000,000)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each side (3)")
-    parser.add_argument("--mlfinpy", type=Path, help="Python of an environment that has mlfinpy==0.1.2 and pandas")
-    parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.add_argument("--markdown", type=Path, help="file for the report")
+    parser.add_argument("--peers-venv", type=Path, help="folder of the peers' environments; made if absent")
+    add_output_options(parser)
     return parser.parse_args()
 
 
@@ -88,7 +85,7 @@ def _sides(bar: str, mlfinpy: Path | None) -> dict[str, Path]:
     own = Path(sys.executable)
     if bar in TIME_BARS:
         return dict.fromkeys(("etl_ray_bars", "polars_bars", "duckdb_bars"), own)
-    return {"etl_ray_bars": own, **({} if mlfinpy is None else {"mlfinpy_bars": mlfinpy.absolute()})}
+    return {"etl_ray_bars": own, **({} if mlfinpy is None else {"mlfinpy_bars": mlfinpy})}
 
 
 def _measure(side: str, python: Path, path: Path, bar: str) -> dict[str, float]:
@@ -120,17 +117,29 @@ def _difference(path: Path, side: str) -> str:
         )
 
 
-def _report(figures: dict[str, dict[str, list[dict[str, float]]]], trades: int) -> str:
+def _section(
+    figures: dict[str, dict[str, list[dict[str, float]]]], trades: int, wrong: Sequence[str], left_out: Sequence[str]
+) -> Section:
     rows: list[Sequence[str]] = []
+    ratios = []
     for bar, sides in figures.items():
         ours = median(run["cpu_s"] for run in sides["etl_ray_bars"])
         for side, runs in sides.items():
             cpu, wall = ([run[key] for run in runs] for key in ("cpu_s", "wall_s"))
             rate = trades / median(cpu) / 1e6
             ratio = f"{median(cpu) / ours:.2f}"
+            if side != "etl_ray_bars":
+                ratios.append(Ratio(f"bars {bar}, one core", NAMES[side], median(cpu) / ours))
             rows.append((bar, NAMES[side], ratio, spread(cpu, 3), spread(wall, 3), f"{rate:.1f}"))
     header = ("bars", "side", "time, etl-ray = 1", "CPU s", "wall s", "million trades/s")
-    return f"{trades:,} trades:\n\n{table(header, rows)}"
+    return Section(
+        title=f"Bars of {trades:,} trades, one core",
+        ratios=ratios,
+        text=table(header, rows),
+        figures=figures,
+        differences=wrong,
+        left_out=left_out,
+    )
 
 
 if __name__ == "__main__":

@@ -20,11 +20,12 @@ from statistics import median
 
 import numpy as np
 
-from etl_ray.sample import SampleOptions, write_sample
 from tests.benchmarks.book_rows import ProductRows, read_rows
-from tests.benchmarks.inputs import unpack
+from tests.benchmarks.environments import environment
+from tests.benchmarks.inputs import make_input
 from tests.benchmarks.measurement import ROOT
-from tests.benchmarks.report import spread, table, versions
+from tests.benchmarks.report import spread, table
+from tests.benchmarks.section import Ratio, Section, add_output_options, finish
 
 SIDES = {
     "ladder": "etl-ray",
@@ -43,7 +44,6 @@ PEERS = {
 }
 """Sides that run in an environment of their own, since their pins conflict with this project's."""
 
-PINS = ("hftbacktest==2.4.4", "order-book==0.6.1", "sortedcontainers>=2.4")
 DEPTHS = {"hft_best": 1}
 
 
@@ -58,27 +58,38 @@ class Measured:
 def main() -> int:
     """Measure, compare, print a report; return the exit code."""
     arguments = _arguments()
-    python = _peers_python(arguments.peers_venv)
-    sides = [side for side in SIDES if side not in PEERS or python is not None]
-    sections, figures, wrong = [], {}, False
+    peers = environment("books", arguments.peers_venv)
+    sides = [side for side in SIDES if side not in PEERS or peers.python is not None]
+    parts, figures, ratios, wrong = [], {}, [], []
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-") as work:
-        for rows in _rows(arguments.input, arguments.mb, Path(work))[: arguments.products]:
-            measured = _measure(rows, sides, Path(work), runs=arguments.runs, python=python)
-            differences = {side: _difference(measured, side) for side in sides}
-            sections.append(_section(rows, measured, differences))
+        source = make_input(arguments.input, arguments.mb, Path(work))
+        for rows in read_rows(source.segments)[: arguments.products]:
+            measured = _measure(rows, sides, Path(work), runs=arguments.runs, python=peers.python)
+            differences = [text for side in sides if (text := _difference(measured, side))]
+            parts.append(_table(rows, measured, differences))
+            ratios += _ratios(rows.product, measured)
             figures[rows.product] = {side: found.seconds for side, found in measured.items()}
-            wrong |= any(differences.values())
-    if python is None:
-        missing = ", ".join(sorted(set(PEERS.values())))
-        sections.append(f"Left out: {missing}. `--peers-venv DIR` names, or makes, an environment that has them.")
-    text = "\n\n".join(sections)
-    print(text)
-    if arguments.markdown:
-        arguments.markdown.write_text(text + "\n")
-    if arguments.json:
-        result = {"versions": versions(), "pins": PINS, "cpu_s": figures, "agree": not wrong}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 1 if wrong else 0
+            wrong += [f"{rows.product}: {text}" for text in differences]
+    return finish(
+        Section(
+            title=f"Order books: the best ten levels after every message, {source.source}, one core",
+            ratios=ratios,
+            text="\n\n".join(parts),
+            figures={"cpu_s": figures},
+            differences=wrong,
+            left_out=[] if peers.python is not None else [peers.reason],
+        ),
+        arguments,
+    )
+
+
+def _ratios(product: str, measured: Mapping[str, Measured]) -> list[Ratio]:
+    ours = median(measured["ladder"].seconds)
+    return [
+        Ratio(f"books of {product}, one core", SIDES[side], median(found.seconds) / ours)
+        for side, found in measured.items()
+        if side != "ladder"
+    ]
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,29 +98,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--mb", type=float, default=50.0, help="size of the generated input in MB (50)")
     parser.add_argument("--products", type=int, default=2, help="how many products, those with the most rows (2)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each side (3)")
-    parser.add_argument(
-        "--peers-venv", type=Path, help="environment of the libraries whose pins conflict; made if absent"
-    )
-    parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.add_argument("--markdown", type=Path, help="file for the report")
+    parser.add_argument("--peers-venv", type=Path, help="folder of the peers' environments; made if absent")
+    add_output_options(parser)
     return parser.parse_args()
-
-
-def _peers_python(folder: Path | None) -> Path | None:
-    if folder is None:
-        return None
-    python = folder.absolute() / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINS], check=True)
-    return python
-
-
-def _rows(source: Path | None, mb: float, work: Path) -> list[ProductRows]:
-    if source is not None:
-        return read_rows(unpack(source, work / "input"))
-    options = SampleOptions(connections=1, minutes=mb / 10)
-    return read_rows(list(write_sample(str(work / "input"), options).paths))
 
 
 def _measure(
@@ -158,7 +149,7 @@ def _difference(measured: Mapping[str, Measured], side: str) -> str:
     return f"{SIDES[side]} differs from {SIDES[REFERENCE]} after {rows.sum():,} of {len(rows):,} messages"
 
 
-def _section(rows: ProductRows, measured: Mapping[str, Measured], differences: Mapping[str, str]) -> str:
+def _table(rows: ProductRows, measured: Mapping[str, Measured], differences: Sequence[str]) -> str:
     base = median(measured[REFERENCE].seconds)
     lines = [
         (
@@ -170,10 +161,9 @@ def _section(rows: ProductRows, measured: Mapping[str, Measured], differences: M
         for side, found in measured.items()
     ]
     header = ("", f"× {SIDES[REFERENCE]}", "M updates/s of CPU", "µs a message")
-    title = f"### {rows.product}: {rows.levels:,} updates in {len(rows.updates):,} messages, one core"
-    wrong = [text for text in differences.values() if text]
-    agreement = "**" + "; ".join(wrong) + "**" if wrong else "All sides found the same levels after every message."
-    return "\n\n".join((title, agreement, table(header, lines)))
+    title = f"**{rows.product}.** {rows.levels:,} updates in {len(rows.updates):,} messages"
+    agreement = "not the same levels from all, see below" if differences else "the same levels after each from all"
+    return f"{title}; {agreement}.\n\n{table(header, lines)}"
 
 
 if __name__ == "__main__":

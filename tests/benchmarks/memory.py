@@ -2,13 +2,12 @@
 
     python -m tests.benchmarks.memory [--gb N] [--json FILE] [--markdown FILE]
 
-Ends with exit code 1 if a worker needs more than 1.5 GB.
+Ends with exit code 1 if a worker needs more than 1 GB with units of 128 MB.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,9 +20,11 @@ import zstandard
 
 from etl_ray.sample import SampleOptions, write_sample
 from tests.benchmarks.measurement import BYTES_OF_MAXRSS, ROOT
-from tests.benchmarks.report import table, versions
+from tests.benchmarks.report import table
+from tests.benchmarks.section import Ratio, Section, add_output_options, finish
 
-LIMIT_MB = 1500
+LIMIT_MB = 1000
+UNIT_MB = 128
 _SEED_MINUTES = 6.0
 _RUN = "from etl_ray.cli import main; main()"
 
@@ -44,21 +45,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gb", type=float, default=2.0, help="unpacked size of the segment in GB (2)")
     parser.add_argument("--work", type=Path, help="folder for input and outputs (the system's temporary one)")
-    parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.add_argument("--markdown", type=Path, help="file for the report")
+    add_output_options(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-", dir=arguments.work) as work:
         piece = _piece(Path(work))
         repeats = max(1, round(arguments.gb * 1e9 / len(piece)))
         footprints = [_footprint(piece, repeats, Path(work), suffix=suffix) for suffix in ("", ".zst")]
-    text = _report(footprints)
-    print(text)
-    if arguments.markdown:
-        arguments.markdown.write_text(text + "\n")
-    if arguments.json:
-        result = {"versions": versions(), "footprints": [asdict(footprint) for footprint in footprints]}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 1 if any(footprint.peak_mb > LIMIT_MB for footprint in footprints) else 0
+    return finish(_section(footprints), arguments)
 
 
 def _piece(work: Path) -> bytes:
@@ -76,7 +69,10 @@ def _footprint(piece: bytes, repeats: int, work: Path, *, suffix: str) -> Footpr
             sink.write(piece)
         sink.close()
     output = work / f"output{suffix}"
+    config = work / "config.yaml"
+    config.write_text(f"staging: {{unit_mb: {UNIT_MB}}}\n")
     command = [sys.executable, "-c", _RUN, "run", str(segment), str(output), "--engine", "local", "--quiet"]
+    command += ["--config", str(config)]
     start_s = time.perf_counter()
     child = subprocess.Popen(command, cwd=ROOT)
     _, status, usage = os.wait4(child.pid, 0)
@@ -93,7 +89,7 @@ def _footprint(piece: bytes, repeats: int, work: Path, *, suffix: str) -> Footpr
     )
 
 
-def _report(footprints: list[Footprint]) -> str:
+def _section(footprints: list[Footprint]) -> Section:
     rows = [
         (
             footprint.segment,
@@ -105,9 +101,17 @@ def _report(footprints: list[Footprint]) -> str:
         for footprint in footprints
     ]
     header = ("segment", "peak MB of the largest process", "unpacked MB", "CPU s", "wall s")
-    verdict = "Within" if all(footprint.peak_mb <= LIMIT_MB for footprint in footprints) else "ABOVE"
-    title = "### Memory of a worker: one big segment, all channels, engine local"
-    return "\n\n".join((title, f"{verdict} the limit of {LIMIT_MB} MB.", table(header, rows)))
+    above = [footprint for footprint in footprints if footprint.peak_mb > LIMIT_MB]
+    return Section(
+        title=f"Memory of a worker: one big segment in units of {UNIT_MB} MB, all channels with books, engine local",
+        ratios=[
+            Ratio(f"room for a worker: {footprint.segment}", "peak memory, in 1 GB", LIMIT_MB / footprint.peak_mb, 1.0)
+            for footprint in footprints
+        ],
+        text=table(header, rows),
+        figures={"footprints": [asdict(footprint) for footprint in footprints]},
+        differences=[f"{item.segment}: {item.peak_mb:.0f} MB, above the limit of {LIMIT_MB} MB" for item in above],
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import duckdb
 
 from tests.benchmarks.columns import FIGURES, FIRST_PLAUSIBLE_DAY
+from tests.benchmarks.measurement import cores
 
 _EVENT = f"""STRUCT(
     "type" VARCHAR,
@@ -22,7 +23,7 @@ _EVENT = f"""STRUCT(
     tickers STRUCT(product_id VARCHAR, {", ".join(f"{key} DOUBLE" for key in FIGURES)})[]
 )"""
 
-_READ = f"""
+READ = f"""
 CREATE TEMP TABLE messages AS
 SELECT capture_ts AS ts_capture, data."timestamp" AS ts_server, data.sequence_num AS sequence_num,
     data.channel AS channel, data.events AS events
@@ -33,7 +34,7 @@ FROM read_json($segments, format = 'newline_delimited', maximum_object_size = 33
 WHERE data.channel IN ('l2_data', 'market_trades', 'ticker', 'ticker_batch')
 """
 
-_SELECTS = {
+SELECTS = {
     "level2": f"""
         SELECT product_id, ts_server::DATE AS date,
             CASE WHEN row.event_time >= '{FIRST_PLAUSIBLE_DAY}' THEN row.event_time END AS ts_event,
@@ -68,12 +69,16 @@ _SELECTS = {
 }
 
 
+def connect() -> duckdb.DuckDBPyConnection:
+    """Return a database in memory that uses the cores that a side may use."""
+    return duckdb.connect(config={"threads": cores()})
+
+
 def convert(segments: Sequence[str], output: str) -> None:
     """Write the tables of `segments` below `output`, one file per partition, rows in arrival order."""
-    with duckdb.connect() as connection:
-        connection.execute("SET threads = 1")
-        connection.execute(_READ, {"segments": list(segments)})
-        for table, select in _SELECTS.items():
+    with connect() as connection:
+        connection.execute(READ, {"segments": list(segments)})
+        for table, select in SELECTS.items():
             connection.execute(
                 f"COPY ({select}) TO '{output}/{table}' "
                 "(FORMAT parquet, PARTITION_BY (product_id, date), COMPRESSION zstd, COMPRESSION_LEVEL 1)"

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tests.benchmarks.columns import COLUMNS, FIGURES, FIRST_PLAUSIBLE_DAY
+from tests.benchmarks.sides.opened import open_binary
 
 _TIMES = ("ts_event", "ts_server", "ts_capture")
 _DATE_OF = {"level2": "ts_server", "market_trades": "ts_event", "ticker": "ts_server"}
@@ -21,14 +22,29 @@ Row = dict[str, object]
 def convert(segments: Sequence[str], output: str) -> None:
     """Write the tables of `segments` below `output`, one file per segment and partition."""
     for segment in segments:
-        rows: dict[str, list[Row]] = {table: [] for table in COLUMNS}
-        with Path(segment).open(encoding="utf-8") as lines:
-            for line in lines:
-                for table, row in _rows(json.loads(line)):
-                    rows[table].append(row)
-        for table, found in rows.items():
+        for table, found in rows_of(segment).items():
             if found:
-                _write(found, table, output=output, name=Path(segment).stem)
+                _write(found, table, output=output, name=Path(segment).name.partition(".")[0])
+
+
+def rows_of(segment: str) -> dict[str, list[Row]]:
+    """Return the rows of each table in a segment."""
+    rows: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+    with open_binary(segment) as lines:
+        for line in lines:
+            for table, row in _rows(json.loads(line)):
+                rows[table].append(row)
+    return rows
+
+
+def columns_of(rows: list[Row]) -> pa.Table:
+    """Return rows as a table; times are cast, since Arrow keeps all nine digits, which datetime does not."""
+    columns = pa.Table.from_pylist(rows)
+    for column in _TIMES:
+        if column in columns.column_names:
+            times = columns[column].cast(pa.timestamp("ns", "UTC"))
+            columns = columns.set_column(columns.column_names.index(column), column, times)
+    return columns
 
 
 def _rows(line: dict) -> Iterator[tuple[str, Row]]:
@@ -83,12 +99,7 @@ def _ticker(ticker: dict, *, is_batch: bool) -> Row:
 
 
 def _write(rows: list[Row], table: str, *, output: str, name: str) -> None:
-    columns = pa.Table.from_pylist(rows)
-    for column in _TIMES:
-        if column in columns.column_names:
-            # Arrow keeps all nine digits, which datetime does not.
-            times = columns[column].cast(pa.timestamp("ns", "UTC"))
-            columns = columns.set_column(columns.column_names.index(column), column, times)
+    columns = columns_of(rows)
     columns = columns.append_column("date", pc.strftime(columns[_DATE_OF[table]], format="%Y-%m-%d"))
     pq.write_to_dataset(
         columns,

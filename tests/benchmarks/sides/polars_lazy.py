@@ -19,14 +19,19 @@ _TICKER = pl.Struct(dict.fromkeys(("product_id", *FIGURES), pl.String))
 
 def convert(segments: Sequence[str], output: str) -> None:
     """Write the tables of `segments` below `output`, one file per partition, rows in arrival order."""
-    lines = pl.scan_lines(list(segments), name="line")
-    for table, frame in (("level2", _level2(lines)), ("market_trades", _trades(lines)), ("ticker", _ticker(lines))):
+    for table, frame in frames(segments).items():
         frame.sink_parquet(
             pl.PartitionBy(f"{output}/{table}", key=["product_id", "date"], include_key=False),
             compression="zstd",
             compression_level=1,
             mkdir=True,
         )
+
+
+def frames(segments: Sequence[str]) -> dict[str, pl.LazyFrame]:
+    """Return the rows of each table, nothing read yet."""
+    lines = pl.scan_lines(list(segments), name="line")
+    return {"level2": _level2(lines), "market_trades": _trades(lines), "ticker": _ticker(lines)}
 
 
 def _level2(lines: pl.LazyFrame) -> pl.LazyFrame:
