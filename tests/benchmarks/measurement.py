@@ -51,7 +51,7 @@ class SideProcess:
     def __init__(self, side: str, *, cores: Cores, python: Path | None = None) -> None:
         self.side = side
         self.used = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115: open as long as the process
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  it is open as long as the process
         threads = _ONE_THREAD if cores == "one" else {}
         self._child = subprocess.Popen(
             [str(python or sys.executable), "-m", "tests.benchmarks.measurement", side],
