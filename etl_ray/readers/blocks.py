@@ -1,17 +1,21 @@
 """Blocks of whole lines from a unit, in bounded memory at about the speed of the codec.
 
 Where blocks are cut depends on the unit and on `block_bytes` alone, never on the buffer, the storage or what was read
-before. Only the part of a line that a block leaves over is copied.
+before. Only the part of a line that a block leaves over is copied. Where a second thread helps, it reads on while a
+block is worked on.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from etl_ray import storage
 from etl_ray.errors import SegmentError
@@ -58,6 +62,13 @@ class BlockBuffer:
         self.memory = bytearray()
         self.view = memoryview(self.memory)
         self.data: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._other: BlockBuffer | None = None
+
+    @property
+    def other(self) -> BlockBuffer:
+        """The memory of every second block where one is read while the one before is worked on."""
+        self._other = self._other or BlockBuffer()
+        return self._other
 
     def reserve(self, size: int, *, keep: int) -> None:
         """Make room for `size` bytes and the pad; the first `keep` bytes stay."""
@@ -71,13 +82,19 @@ class BlockBuffer:
 
 
 def read_blocks(
-    unit: Unit, *, block_bytes: int, max_line_bytes: int, buffer: BlockBuffer | None = None
+    unit: Unit,
+    *,
+    block_bytes: int,
+    max_line_bytes: int,
+    buffer: BlockBuffer | None = None,
+    ahead: bool | None = None,
 ) -> Generator[Block | LongLine, None, int]:
     """Yield the lines of a unit in order, in blocks of at most `block_bytes` or one longer line.
 
     A block is valid until the next one is asked for. A line of more than `max_line_bytes`, its line feed not counted,
     comes as LongLine. Returns where in the unpacked segment it ended. SegmentError after everything that could be read:
-    a line that damage cuts is a line like others.
+    a line that damage cuts is a line like others. With `ahead` a thread reads the next block meanwhile; without a word,
+    where that pays.
     """
     if block_bytes < 1 or max_line_bytes < _LEAST_BYTES:
         raise ValueError(
@@ -88,11 +105,19 @@ def read_blocks(
         source = _open(unit)
     except DamageError as error:
         raise SegmentError(path, 0, str(error)) from None
-    lines = _Lines(source, unit, block_bytes=block_bytes, max_line_bytes=max_line_bytes, buffer=buffer or BlockBuffer())
-    try:
+    with ExitStack() as stack:
+        stack.callback(source.close)
+        pays = not storage.is_local(unit.segment.url) or pa.cpu_count() > 1  # there is waiting, or a core that waits
+        thread = stack.enter_context(ThreadPoolExecutor(1)) if (pays if ahead is None else ahead) else None
+        lines = _Lines(
+            source,
+            unit,
+            block_bytes=block_bytes,
+            max_line_bytes=max_line_bytes,
+            buffer=buffer or BlockBuffer(),
+            thread=thread,
+        )
         yield from lines.cut()
-    finally:
-        source.close()
     if lines.damage is not None:
         raise SegmentError(path, lines.offset, lines.damage)
     return lines.offset
@@ -110,7 +135,14 @@ class _Lines:
     """Cuts a stream of bytes into blocks of lines. `offset` is the place of the first byte in the buffer."""
 
     def __init__(
-        self, source: Bytes, unit: Unit, *, block_bytes: int, max_line_bytes: int, buffer: BlockBuffer
+        self,
+        source: Bytes,
+        unit: Unit,
+        *,
+        block_bytes: int,
+        max_line_bytes: int,
+        buffer: BlockBuffer,
+        thread: Executor | None,
     ) -> None:
         self.damage: str | None = None
         self.offset = max(unit.start - 1, 0)
@@ -123,6 +155,8 @@ class _Lines:
         self._block_bytes = min(max(block_bytes, _LEAST_BYTES), self._most_bytes)
         self._max_line_bytes = max_line_bytes
         self._buffer = buffer
+        self._next = buffer if thread is None else buffer.other
+        self._thread = thread
         self._filled = 0
         self._ended = False
 
@@ -132,8 +166,11 @@ class _Lines:
             return
         searched = 0  # bytes at the front that are known to hold no line end
         want = self._block_bytes
+        is_filled = False
         while True:
-            self._fill(self._target(want))
+            if not is_filled:
+                self._fill(self._target(want))
+            is_filled = False
             size = self._whole_lines(searched)
             if not size and not self._ended and self._filled < self._most_bytes:
                 searched = self._filled
@@ -146,8 +183,8 @@ class _Lines:
                 yield self._long_line()
                 searched = 0
             else:
-                yield from self._block(size)
-                searched = self._filled
+                searched = yield from self._block(size)
+                is_filled = self._thread is not None
             if self._end is not None and self.offset >= self._end:
                 return
             want = self._block_bytes
@@ -209,13 +246,35 @@ class _Lines:
         at = self._buffer.memory.find(_LINE_END, 0, size)
         return (size if at < 0 else at) > self._max_line_bytes
 
-    def _block(self, size: int) -> Iterator[Block]:
+    def _block(self, size: int) -> Generator[Block, None, int]:
+        """Yield a block; return how many bytes of the buffer were left over then, which hold no line end."""
+        if self._thread is not None:
+            return (yield from self._block_ahead(size, self._thread))
         view = self._buffer.view
         covered = bytes(view[size : size + PAD])
         view[size : size + PAD] = _ZEROS
         yield Block(self._buffer.data[: size + PAD], size, self.offset)
         view[size : size + PAD] = covered
         self._drop(size)
+        return self._filled
+
+    def _block_ahead(self, size: int, thread: Executor) -> Generator[Block, None, int]:
+        """Yield a block while what comes behind it is read into the other buffer."""
+        block, rest = self._buffer, self._filled - size
+        self._next.reserve(rest, keep=0)
+        self._next.view[:rest] = block.view[size : self._filled]
+        block.view[size : size + PAD] = _ZEROS
+        self._buffer, self._next = self._next, block
+        self._filled = rest
+        self.offset += size
+        goes_on = self._end is None or self.offset < self._end
+        filling = thread.submit(self._fill, self._target(self._block_bytes)) if goes_on else None
+        try:
+            yield Block(block.data[: size + PAD], size, self.offset - size)
+        finally:
+            if filling is not None:
+                filling.result()
+        return rest
 
     def _long_line(self) -> LongLine:
         """Hash the line at the front while it streams by, and go behind it."""

@@ -69,18 +69,32 @@ def lines_of_block(data: bytes) -> list[Line]:
 def read(
     units: Sequence[Unit], *, block_bytes: int = 1 << 16, max_line_bytes: int = CUT_NOTHING
 ) -> tuple[list[Line], list[SegmentError]]:
-    """Read units one after the other with one buffer, as a worker does; return lines and damages."""
-    lines: list[Line] = []
+    """Read units one after the other with one buffer, as a worker does; return lines and damages.
+
+    Whether a thread reads ahead makes no difference, not even to where blocks are cut.
+    """
+    found = [_read(units, block_bytes, max_line_bytes, ahead=ahead) for ahead in (False, True)]
+    (pieces, damages), (pieces_ahead, damages_ahead) = found
+    assert pieces_ahead == pieces
+    assert [error.args for error in damages_ahead] == [error.args for error in damages]
+    return [line for piece in pieces for line in piece], damages
+
+
+def _read(
+    units: Sequence[Unit], block_bytes: int, max_line_bytes: int, *, ahead: bool
+) -> tuple[list[list[Line]], list[SegmentError]]:
+    pieces: list[list[Line]] = []
     damages: list[SegmentError] = []
     buffer = BlockBuffer()
     for unit in units:
         try:
-            pieces = read_blocks(unit, block_bytes=block_bytes, max_line_bytes=max_line_bytes, buffer=buffer)
-            for piece in pieces:
-                lines += lines_in([piece])
+            for piece in read_blocks(
+                unit, block_bytes=block_bytes, max_line_bytes=max_line_bytes, buffer=buffer, ahead=ahead
+            ):
+                pieces.append(lines_in([piece]))
         except SegmentError as error:
             damages.append(error)
-    return lines, damages
+    return pieces, damages
 
 
 def segment_of(path: Path, data: bytes) -> Segment:

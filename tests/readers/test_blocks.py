@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import threading
 import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from etl_ray import storage
 from etl_ray.errors import SegmentError
+from etl_ray.readers import blocks
 from etl_ray.readers.blocks import PAD, Block, BlockBuffer, LongLine, read_blocks
 from etl_ray.readers.codecs import codec_of
 from etl_ray.readers.segments import Segment, Unit, plan_units
@@ -218,6 +224,81 @@ def test_a_reader_that_is_left_closes_its_file(tmp_path: Path) -> None:
     pieces.close()  # type: ignore[attr-defined]
 
     assert list(pieces) == []
+
+
+class _Told(io.BytesIO):
+    """Bytes that say when the last of them were asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.ended = threading.Event()
+
+    def readinto(self, target: memoryview) -> int:  # type: ignore[override]
+        count = super().readinto(target)
+        if self.tell() == len(self.getbuffer()):
+            self.ended.set()
+        return count
+
+
+@pytest.mark.parametrize("pack", [bytes, gzipped, zstandardized])
+def test_the_next_block_is_read_while_one_is_worked_on(
+    pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(7).bytes(1 << 20).replace(b"\n", b"")
+    segment = segment_of(tmp_path / "s.ndjson", pack(noise[: 1 << 19] + b"\n" + noise[1 << 19 :]))
+    file = _Told(Path(segment.url).read_bytes())
+    monkeypatch.setattr(storage, "open_read", lambda url, start: file)
+    pieces = read_blocks(Unit(segment), block_bytes=(1 << 19) + 1, max_line_bytes=1 << 20, ahead=True)
+
+    first = next(pieces)
+
+    assert isinstance(first, Block)
+    assert file.ended.wait(60)
+    assert first.data[: first.size].tobytes() == noise[: 1 << 19] + b"\n"
+    (second,) = pieces
+    assert isinstance(second, Block)
+    assert second.data[: second.size].tobytes() == noise[1 << 19 :]
+
+
+def test_reading_ahead_goes_no_further_behind_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_OVERRUN_BYTES", 4)
+    data = b"aa\n" * 8 + b"ccccc\n" + b"d" * 20 + b"\n"
+    segment = segment_of(tmp_path / "s.ndjson", data)
+
+    for end in range(12, len(data)):
+        for block_bytes in range(9, 24, 3):
+            lines, _ = read([Unit(segment, 0, end), Unit(segment, end, len(data))], block_bytes=block_bytes)
+            assert lines == lines_of(data)
+
+
+def test_a_reader_that_is_left_ends_its_thread(tmp_path: Path) -> None:
+    segment = segment_of(tmp_path / "s.ndjson", b"a\nb\nc\n" * 100)
+    before = threading.active_count()
+    pieces = read_blocks(Unit(segment), block_bytes=2, max_line_bytes=10, ahead=True)
+
+    next(pieces)
+    assert threading.active_count() == before + 1
+    pieces.close()
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("cores", "url", "threads"), [(1, "", 0), (2, "", 1), (1, "memory:///s.ndjson", 1)])
+def test_a_thread_reads_ahead_where_a_core_or_a_bucket_waits(
+    cores: int, url: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pa, "cpu_count", lambda: cores)
+    segment = segment_of(tmp_path / "s.ndjson", b"aaa\nbbb\n")
+    if url:
+        storage.write_bytes(url, b"aaa\nbbb\n")
+        segment = Segment("s.ndjson", url, 8, "")
+    before = threading.active_count()
+    pieces = read_blocks(Unit(segment), block_bytes=4, max_line_bytes=10)
+
+    next(pieces)
+
+    assert threading.active_count() == before + threads
+    assert len(list(pieces)) == 1
 
 
 def test_damage_keeps_what_was_read_and_says_where(tmp_path: Path) -> None:
