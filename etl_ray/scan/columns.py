@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl_ray.scan import kernel
-from etl_ray.scan.numbers import to_numbers
+from etl_ray.scan.buffers import FieldColumns
+from etl_ray.scan.numbers import to_decimals, to_floats
 from etl_ray.scan.plan import Workspace
 from etl_ray.scan.values import Value
 from etl_ray.tables.schema import NUMBER, Column, Numbers
-from etl_ray.venues.rows import SCALE, UNSCALED, Int32s, Int64s, Messages, Rows
+from etl_ray.venues.rows import SCALE, UNSCALED, Int32s, Int64s, Item, Messages, Rows
 from etl_ray.venues.shapes import Field, Kind, Shape
 
 Values: TypeAlias = npt.NDArray[np.generic] | pa.Array
@@ -23,39 +24,83 @@ StrictRow: TypeAlias = tuple[int, int, int, tuple[Value, ...], tuple[Value, ...]
 """Message, event_index, row_index, event values, row values."""
 
 
-def scanned_fields(
-    workspace: Workspace, shape: Shape, index: int, *, codes: Int32s, numbers: Numbers
-) -> tuple[Int32s, Int32s, Int32s, dict[str, Values]]:
-    """Return message, event_index, row_index and fields of the rows that the kernel found for a shape.
+class Scanned:
+    """What the kernel has written into the columns of a workspace.
 
-    `index` is the shape's number in the kernel, `codes` turns its symbols into those of the unit.
+    `own`: arrays are copies; else they are valid until the workspace is used again. `codes` turns the kernel's symbols
+    into those of the unit.
     """
-    n_events, n_rows = workspace.shape_count(kernel.N_EVENTS, index), workspace.shape_count(kernel.N_ROWS, index)
-    events = workspace.events[index][:, :n_events]
-    row_event = workspace.row_event[index][:n_rows]
-    fields: dict[str, Values] = {}
-    for k, field in enumerate(shape.event):
-        fields[field.key] = _narrow(field, events[kernel.E_FIELDS + k], codes)[row_event]
-    for k, field in enumerate(shape.row):
-        values, scales = workspace.values[index][k, :n_rows], workspace.scales[index][k, :n_rows]
-        if field.kind == Kind.NUMBER:
-            fields[field.key] = to_numbers(values, scales, numbers)
-            if field.exact:
-                fields[field.key + UNSCALED], fields[field.key + SCALE] = values.copy(), scales.copy()
-        elif field.kind != Kind.ANY:
-            fields[field.key] = _narrow(field, values, codes)
-    row_index = np.arange(n_rows, dtype=np.int32) - events[kernel.E_FIRST_ROW].astype(np.int32)[row_event]
-    message = events[kernel.E_MESSAGE].astype(np.int32)[row_event]
-    return message, events[kernel.E_INDEX].astype(np.int32)[row_event], row_index, fields
 
+    def __init__(self, workspace: Workspace, codes: Int32s, *, own: bool) -> None:
+        self._workspace = workspace
+        self._codes = codes
+        self._own = own
+        self._same_codes = bool((codes == np.arange(len(codes), dtype=np.int32)).all())
+        workspace.round_large()
 
-def _narrow(field: Field, values: Int64s, codes: Int32s) -> npt.NDArray[np.generic]:
-    """Return a copy of scanned values in their own width; the workspace is used again."""
-    if field.kind == Kind.PRODUCT:
-        return codes[values]
-    if field.kind == Kind.CHOICE:
-        return values.astype(np.int8)
-    return values.copy()
+    def taken(self, column: npt.NDArray[Item], count: int) -> npt.NDArray[Item]:
+        """Return the first `count` values of a column."""
+        return column[:count].copy() if self._own else column[:count]
+
+    def products(self, column: Int32s, count: int) -> Int32s:
+        """Return the first `count` symbols of a column as those of the unit; -1 remains."""
+        if self._same_codes:
+            return self.taken(column, count)
+        return np.append(self._codes, np.int32(-1))[column[:count]]
+
+    def messages(self) -> Messages:
+        """Return the messages."""
+        work = self._workspace
+        count = work.count(kernel.N_MESSAGES)
+        return Messages(
+            line=self.taken(work.line, count),
+            channel=self.taken(work.channel, count),
+            sequence_num=self.taken(work.sequence_num, count),
+            ts_server=self.taken(work.ts_server, count),
+            ts_capture=self.taken(work.ts_capture, count),
+            product=self.products(work.first_product, count),
+        )
+
+    def rows(self, shape: Shape, index: int) -> tuple[Int32s, Int32s, Int32s, dict[str, Values]]:
+        """Return message, event_index, row_index and fields of the rows of a shape, number `index` of the kernel."""
+        columns, count = self._workspace.shapes[index], self._workspace.shape_count(kernel.N_ROWS, index)
+        fields: dict[str, Values] = {}
+        for declared, found in ((shape.event, columns.repeated), (shape.row, columns.row)):
+            for field, column in zip(declared, found, strict=True):
+                if field.kind != Kind.ANY:
+                    fields[field.key] = self._values(field, column, count)
+                if field.exact:
+                    fields[field.key + UNSCALED] = self.taken(column.integers, count)
+                    fields[field.key + SCALE] = self.taken(column.scales, count)
+        message, event_index, row_index = (
+            self.taken(column, count) for column in (columns.message, columns.event_index, columns.row_index)
+        )
+        return message, event_index, row_index, fields
+
+    def _values(self, field: Field, column: FieldColumns, count: int) -> Values:
+        if field.kind == Kind.PRODUCT:
+            return self.products(column.symbols, count)
+        if field.kind == Kind.CHOICE:
+            return self.taken(column.choices, count)
+        if field.kind != Kind.NUMBER:
+            return self.taken(column.integers, count)
+        if len(column.floats):
+            return to_floats(self.taken(column.floats, count), nullable=field.nullable)
+        return to_decimals(column.integers[:count], column.scales[:count])
+
+    def mentions(self, shape: Shape, index: int) -> list[tuple[Int32s, Int32s]]:
+        """Return messages and the products that they name: by their events where these name one, else by their rows."""
+        columns, work = self._workspace.shapes[index], self._workspace
+        events, rows = (work.shape_count(slot, index) for slot in (kernel.N_EVENTS, kernel.N_ROWS))
+        return [
+            (message[:count], self.products(column.symbols, count))
+            for declared, found, message, count in (
+                (shape.event, columns.event, columns.event_message, events),
+                (shape.row, columns.row, columns.message, rows),
+            )
+            for field, column in zip(declared, found, strict=True)
+            if field.kind == Kind.PRODUCT
+        ]
 
 
 def strict_fields(

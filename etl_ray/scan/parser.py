@@ -6,20 +6,20 @@ in line order. Which of the two read a line cannot be seen in the result, but fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from etl_ray.scan import kernel
-from etl_ray.scan.columns import StrictRow, merge_rows, scanned_fields, strict_fields
+from etl_ray.scan.columns import Scanned, StrictRow, merge_rows, strict_fields
 from etl_ray.scan.parsed import ErrorLine, Mentions, Parsed, Reject, make_reject
 from etl_ray.scan.plan import Workspace, scannable
 from etl_ray.scan.strict import PrivateMessage, PublicMessage, RejectedLineError, VenueError, parse_line
 from etl_ray.tables.schema import Numbers
-from etl_ray.venues.rows import NULL, Int32s, Messages, Rows
-from etl_ray.venues.shapes import Kind, Shape, Venue
+from etl_ray.venues.rows import NULL, Int32s, Int64s, Item, Messages, Rows
+from etl_ray.venues.shapes import Shape, Venue
 
 _BLANK = b" \t\r"
 
@@ -37,14 +37,19 @@ class _Strict:
 
 
 class LineParser:
-    """Parses one unit after another, block by block, with memory that is allocated once per `block_bytes`."""
+    """Parses one unit after another, block by block, with memory that is allocated once per `block_bytes`.
 
-    def __init__(self, venue: Venue, numbers: Numbers, *, block_bytes: int) -> None:
+    What it returns is its caller's own, or with `own=False` valid only until the next result is asked for, which saves
+    the copies.
+    """
+
+    def __init__(self, venue: Venue, numbers: Numbers, *, block_bytes: int, own: bool = True) -> None:
         self.venue = venue
         self.numbers: Numbers = numbers
         self.channels = (*venue.channels, *venue.private_channels)
         self._shapes = scannable(venue)
-        self._workspace = Workspace(venue, block_bytes)
+        self._own = own
+        self._workspace = Workspace(venue, numbers, block_bytes)
         self.begin_unit()
 
     @property
@@ -66,7 +71,7 @@ class LineParser:
         `data` needs 64 zero bytes after `size`. Mostly one result comes of it; more if lines are very many and short.
         """
         if size > self._workspace.block_bytes:
-            self._workspace = Workspace(self.venue, size)
+            self._workspace = Workspace(self.venue, self.numbers, size)
             self._kernel_codes = np.zeros(0, np.int32)
         position = 0
         while position < size:
@@ -98,8 +103,6 @@ class LineParser:
                 size,
                 self._next_line,
                 work.context.ctypes.data,
-                work.event_counts,
-                work.row_counts,
             )
         )
 
@@ -115,11 +118,11 @@ class LineParser:
         fresh = np.array([self._intern(name) for name in names], np.int32)
         self._kernel_codes = np.concatenate([self._kernel_codes, fresh])
         strict, strict_blank = self._parse_slow(data, offset)
-        messages, rank = self._merge_messages(strict)
-        n_fast = work.count(kernel.N_MESSAGES)
+        scanned = Scanned(work, self._kernel_codes, own=self._own)
+        messages, rank = _merge_messages(scanned.messages(), strict)
         rows: dict[str, Rows] = {}
         for shape in self.venue.shapes:
-            found = self._rows(shape, strict, messages, rank, n_fast)
+            found = self._rows(shape, scanned, strict, messages, rank)
             if found is not None:
                 rows[shape.table] = found
         lines = work.count(kernel.N_LINES)
@@ -131,7 +134,7 @@ class LineParser:
             unknown_keys=strict.unknown_keys,
             messages=messages,
             rows=rows,
-            mentions=self._mentions(strict, rank, n_fast),
+            mentions=self._mentions(scanned, strict, rank),
             errors=tuple(strict.errors),
             rejects=tuple(strict.rejects),
             symbols=self.symbols,
@@ -172,58 +175,77 @@ class LineParser:
         found.mentions += [(index, self._intern(name)) for name in sorted(message.mentions)]
         found.rows.setdefault(message.shape.table, []).extend((index, *row) for row in message.rows)
 
-    def _merge_messages(self, strict: _Strict) -> tuple[Messages, Int32s]:
-        """Return all messages in line order, and where each went: first the scanned ones, then the strict ones."""
-        work = self._workspace
-        scanned = work.messages[:, : work.count(kernel.N_MESSAGES)]
-        product = scanned[kernel.M_PRODUCT].copy()
-        known = product >= 0
-        product[known] = self._kernel_codes[product[known]]
-        columns = (kernel.M_LINE, kernel.M_CHANNEL, kernel.M_NUMBER, kernel.M_SERVER, kernel.M_CAPTURE)
-        table = np.vstack([scanned[list(columns)], product])
-        slow = np.array(strict.messages, np.int64).reshape(len(strict.messages), 6).T
-        table = np.hstack([table, slow])
-        order = np.argsort(table[0], kind="stable")
-        rank = np.empty(len(order), np.int32)
-        rank[order] = np.arange(len(order), dtype=np.int32)
-        return _messages(table[:, order]), rank
-
-    def _rows(self, shape: Shape, strict: _Strict, messages: Messages, rank: Int32s, n_fast: int) -> Rows | None:
+    def _rows(self, shape: Shape, scanned: Scanned, strict: _Strict, messages: Messages, rank: _Rank) -> Rows | None:
         parts = []
         if shape in self._shapes:
             index = self._shapes.index(shape)
             if self._workspace.shape_count(kernel.N_ROWS, index):
-                message, *order, fields = scanned_fields(
-                    self._workspace, shape, index, codes=self._kernel_codes, numbers=self.numbers
-                )
-                parts.append((rank[message], order[0], order[1], fields))
+                message, *order, fields = scanned.rows(shape, index)
+                parts.append((rank.scanned(message), order[0], order[1], fields))
         slow = strict.rows.get(shape.table)
         if slow:
             message, *order, fields = strict_fields(slow, shape, code=self._intern, numbers=self.numbers)
-            parts.append((rank[n_fast + message], order[0], order[1], fields))
+            parts.append((rank.strict(message), order[0], order[1], fields))
         return merge_rows(messages, self.symbols, self.numbers, parts) if parts else None
 
-    def _mentions(self, strict: _Strict, rank: Int32s, n_fast: int) -> Mentions:
-        """Return which products the messages name: by their events where these name one, else by their rows."""
-        work = self._workspace
+    def _mentions(self, scanned: Scanned, strict: _Strict, rank: _Rank) -> Mentions:
+        """Return which products the messages name."""
         pairs = np.array(strict.mentions, np.int32).reshape(len(strict.mentions), 2)
-        message, product = [rank[n_fast + pairs[:, 0]]], [pairs[:, 1]]
+        message, product = [rank.strict(pairs[:, 0])], [pairs[:, 1]]
         for index, shape in enumerate(self._shapes):
-            events = work.events[index][:, : work.shape_count(kernel.N_EVENTS, index)]
-            for k, item in enumerate(shape.event):
-                if item.kind == Kind.PRODUCT:
-                    message.append(rank[events[kernel.E_MESSAGE]])
-                    product.append(self._kernel_codes[events[kernel.E_FIELDS + k]])
-            n_rows = work.shape_count(kernel.N_ROWS, index)
-            for k, item in enumerate(shape.row):
-                if item.kind == Kind.PRODUCT:
-                    message.append(rank[events[kernel.E_MESSAGE][work.row_event[index][:n_rows]]])
-                    product.append(self._kernel_codes[work.values[index][k, :n_rows]])
+            for named, products in scanned.mentions(shape, index):
+                message.append(rank.scanned(named))
+                product.append(products)
         return Mentions(np.concatenate(message), np.concatenate(product))
 
 
-def _messages(table: npt.NDArray[np.int64] | list[int]) -> Messages:
-    columns = np.asarray(table, np.int64).reshape(6, -1)
+class _Rank:
+    """Where messages of both kinds go when they are put together in line order."""
+
+    def __init__(self, scanned: Int64s, strict: Int64s) -> None:
+        """Take the lines of both, each in order."""
+        self._alone = len(strict) == 0  # nearly always
+        self._strict = _positions(strict, scanned)
+        self._scanned = self._strict if self._alone else _positions(scanned, strict)
+
+    def scanned(self, message: Int32s) -> Int32s:
+        """Return where scanned messages went."""
+        return message if self._alone else self._scanned[message]
+
+    def strict(self, message: Int32s) -> Int32s:
+        """Return where messages of the strict parser went."""
+        return self._strict[message]
+
+    def merge(self, scanned: npt.NDArray[Item], strict: npt.NDArray[Item]) -> npt.NDArray[Item]:
+        """Return a column of all messages."""
+        if self._alone:
+            return scanned
+        merged = np.empty(len(scanned) + len(strict), scanned.dtype)
+        merged[self._scanned], merged[self._strict] = scanned, strict
+        return merged
+
+
+def _positions(own: Int64s, other: Int64s) -> Int32s:
+    return (np.arange(len(own)) + np.searchsorted(other, own)).astype(np.int32)
+
+
+def _merge_messages(scanned: Messages, strict: _Strict) -> tuple[Messages, _Rank]:
+    """Return all messages in line order, and where each went."""
+    found = _messages(strict.messages)
+    rank = _Rank(scanned.line, found.line)
+    merged = Messages(
+        line=rank.merge(scanned.line, found.line),
+        channel=rank.merge(scanned.channel, found.channel),
+        sequence_num=rank.merge(scanned.sequence_num, found.sequence_num),
+        ts_server=rank.merge(scanned.ts_server, found.ts_server),
+        ts_capture=rank.merge(scanned.ts_capture, found.ts_capture),
+        product=rank.merge(scanned.product, found.product),
+    )
+    return merged, rank
+
+
+def _messages(found: Sequence[tuple[int, int, int, int, int, int]]) -> Messages:
+    columns = np.array(found, np.int64).reshape(len(found), 6).T
     return Messages(
         line=columns[0],
         channel=columns[1].astype(np.int8),

@@ -1,89 +1,45 @@
-"""From a venue's declarations to the arrays that the kernel reads and writes."""
+"""From a venue's declarations to the records that the kernel reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from etl_ray.scan import kernel
+from etl_ray.scan.buffers import Allocator, FieldColumns, ShapeColumns, address
+from etl_ray.scan.values import time_ns
+from etl_ray.tables.schema import Numbers
 from etl_ray.venues.shapes import Field, Kind, Shape, Venue
 
 MAX_SYMBOLS = 2048
 HASH_SIZE = 4 * MAX_SYMBOLS
 MAX_SLOW_LINES = 65_536
+MAX_LARGE = 65_536
 # The shortest a message, an event or a row can be; where more come, the rest goes to the strict parser.
 MIN_MESSAGE_BYTES, MIN_ROW_BYTES = 96, 64
+
+_WORD = 8
+_TENS = range(kernel.MAX_DIGITS + 1)
+_KINDS = {
+    Kind.INTEGER: kernel.INTEGER,
+    Kind.TIME: kernel.TIME,
+    Kind.GO_TIME: kernel.GO_TIME,
+    Kind.EPOCH_SECONDS: kernel.EPOCH_SECONDS,
+    Kind.CHOICE: kernel.CHOICE,
+    Kind.PRODUCT: kernel.PRODUCT,
+    Kind.ANY: kernel.ANY,
+}
+# A field that has had no time yet takes this one for the one before.
+_SOME_TIME = {kernel.TIME: "2010-01-01T00:00:00Z", kernel.GO_TIME: "2010-01-01 00:00:00 +0000 UTC"}
+# The envelope's and the message's fields with their kinds.
+_CAPTURE_TS, _CHANNEL, _TIMESTAMP, _SEQUENCE_NUM = "capture_ts", "channel", "timestamp", "sequence_num"
+_Fields = Sequence[tuple[Field, int]]
 
 
 def scannable(venue: Venue) -> tuple[Shape, ...]:
     """Return the shapes of a venue that the kernel can read, in the order of their indexes there."""
     return tuple(shape for shape in venue.shapes if shape.scannable)
-
-
-class _Builder:
-    """Collects fields, choices and objects in the order in which the kernel numbers them."""
-
-    def __init__(self) -> None:
-        self.text = bytearray()
-        self.fields: list[tuple[int, int, int, bool, bool, int, int]] = []
-        self.choices: list[tuple[int, int]] = []
-        self.objects: list[tuple[int, int, int, int]] = []
-
-    def _word(self, word: str) -> tuple[int, int]:
-        at = len(self.text)
-        self.text += word.encode()
-        return at, len(word)
-
-    def add_object(self, fields: Iterable[tuple[Field, int]]) -> None:
-        """Add an object whose fields are read as the given kernel kinds."""
-        first = len(self.fields)
-        required = stored = 0
-        for position, (field, kind) in enumerate(fields):
-            at, length = self._word(field.key)
-            choice_from = len(self.choices)
-            self.choices += [self._word(word) for word in field.choices]
-            self.fields.append((at, length, kind, field.nullable, field.signed, choice_from, len(self.choices)))
-            if not field.nullable and kind not in (kernel.ANY, kernel.META):
-                required |= 1 << position
-            if field.nullable:
-                stored |= 1 << position
-        self.objects.append((first, len(self.fields), required, stored))
-
-
-def _own(fields: Iterable[Field]) -> list[tuple[Field, int]]:
-    return [(field, int(field.kind)) for field in fields]
-
-
-def _position(fields: tuple[Field, ...], kind: Kind, key: str | None = None) -> int:
-    return next((i for i, field in enumerate(fields) if field.kind == kind and key in (None, field.key)), -1)
-
-
-def _objects(venue: Venue) -> _Builder:
-    builder = _Builder()
-    builder.add_object(
-        [
-            (Field("capture_ts", Kind.TIME, nullable=True), kernel.TIME),
-            (Field("data", Kind.ANY), kernel.DATA),
-            (Field("metadata", Kind.ANY), kernel.META),
-        ]
-    )
-    # The first three go to the message columns from M_CHANNEL on, in this order.
-    builder.add_object(
-        [
-            (Field("channel", Kind.CHOICE, choices=venue.channels), kernel.CHOICE),
-            (Field("timestamp", Kind.TIME), kernel.TIME),
-            (Field("sequence_num", Kind.INTEGER), kernel.INTEGER),
-            (Field("client_id", Kind.ANY), kernel.ANY),
-            (Field("events", Kind.ANY), kernel.EVENTS),
-        ]
-    )
-    for shape in scannable(venue):
-        rows = [(Field(shape.rows_key, Kind.ANY), kernel.ROWS)] if shape.rows_key is not None else []
-        builder.add_object(_own(shape.event) + rows)
-        builder.add_object(_own(shape.row))
-    return builder
 
 
 class Workspace:
@@ -92,94 +48,184 @@ class Workspace:
     Memory is reserved at once, but touched only as far as it is filled; one workspace serves one block after another.
     """
 
-    def __init__(self, venue: Venue, block_bytes: int) -> None:
-        shapes = scannable(venue)
+    def __init__(self, venue: Venue, numbers: Numbers, block_bytes: int, *, allocator: Allocator | None = None) -> None:
         self.block_bytes = block_bytes
-        self.messages_cap = block_bytes // MIN_MESSAGE_BYTES + 16
-        self.rows_cap = block_bytes // MIN_ROW_BYTES + 16
-        self.slow_cap = min(MAX_SLOW_LINES, block_bytes // 2 + 16)
-        self.messages = np.empty((kernel.MESSAGE_COLUMNS, self.messages_cap), np.int64)
-        self.slow = np.empty((3, self.slow_cap), np.int64)
-        self.events = [
-            np.empty((kernel.E_FIELDS + len(shape.event) + 1, self.messages_cap), np.int64) for shape in shapes
-        ]
-        self.values = [np.empty((len(shape.row), self.rows_cap), np.int64) for shape in shapes]
-        self.scales = [np.empty((len(shape.row), self.rows_cap), np.int8) for shape in shapes]
-        self.row_event = [np.empty(self.rows_cap, np.int64) for _ in shapes]
-        self.names = np.zeros((MAX_SYMBOLS, kernel.SYMBOL_CHARS), np.uint8)
-        self.event_counts = np.zeros(len(shapes), np.int64)
-        self.row_counts = np.zeros(len(shapes), np.int64)
-        builder = _objects(venue)
-        # Eight bytes more, since words are compared eight bytes at a time.
-        self.text = np.frombuffer(bytes(builder.text) + bytes(8), np.uint8).copy()
-        self.context, self._tables = self._lay_out(venue, shapes, builder)
+        self._numbers = numbers
+        self._allocator = allocator or Allocator()
+        self._messages_cap = block_bytes // MIN_MESSAGE_BYTES + 16
+        self._rows_cap = block_bytes // MIN_ROW_BYTES + 16
+        self._slow_cap = min(MAX_SLOW_LINES, block_bytes // 2 + 16)
+        column = self._allocator.column
+        self.line = column(self._messages_cap, np.int64)
+        self.first_product = column(self._messages_cap, np.int32)
+        self.slow = column(3 * self._slow_cap, np.int64).reshape(3, self._slow_cap)
+        self._large = column(4 * MAX_LARGE, np.int64).reshape(MAX_LARGE, 4)
+        self._names = column(MAX_SYMBOLS * kernel.SYMBOL_CHARS, np.uint8).reshape(MAX_SYMBOLS, kernel.SYMBOL_CHARS)
+        self._numbered: list[FieldColumns] = []  # as `_large` numbers them
+        self._slots = [0] * kernel.N_SINGLES
+        self._objects_of_messages(venue)
+        self.shapes = tuple(self._columns_of(shape) for shape in scannable(venue))
+        self._shapes_at = self._records_of_shapes(venue) // _WORD
+        self._singles(venue)
+        self.context = column(len(self._slots), np.int64)
+        self.context[:] = self._slots
         self._fresh = self.context.copy()
 
-    def _lay_out(
-        self, venue: Venue, shapes: tuple[Shape, ...], builder: _Builder
-    ) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
-        """Return the context, and where each table begins in it."""
-        at, length, kind, nullable, signed, choice_from, choice_to = zip(*builder.fields, strict=True)
-        first, last, required, stored = zip(*builder.objects, strict=True)
-        choice_at, choice_len = zip(*builder.choices, strict=True)
-        width = max(to - start for start, to in zip(first, last, strict=True))
-        guess = [min(start + k, to - 1) for start, to in zip(first, last, strict=True) for k in range(width)]
-        types = [-2 if shape.rows_key is None else _position(shape.event, Kind.CHOICE, "type") for shape in shapes]
-        tables: dict[int, Sequence[int]] = {
-            kernel.KEY_AT: at,
-            kernel.KEY_LEN: length,
-            kernel.KIND: kind,
-            kernel.NULLABLE: nullable,
-            kernel.SIGNED: signed,
-            kernel.CHOICE_FROM: choice_from,
-            kernel.CHOICE_TO: choice_to,
-            kernel.CHOICE_AT: choice_at,
-            kernel.CHOICE_LEN: choice_len,
-            kernel.FIRST: first,
-            kernel.LAST: last,
-            kernel.REQUIRED: required,
-            kernel.STORED: stored,
-            kernel.GUESS: guess,
-            kernel.CHANNEL_SHAPE: [
-                next((i for i, shape in enumerate(shapes) if channel in shape.channels), -1)
-                for channel in venue.channels
+    def _table(self, items: Iterable[int]) -> int:
+        """Append a table to the context; return its offset in bytes."""
+        offset = len(self._slots) * _WORD
+        self._slots.extend(items)
+        return offset
+
+    def _singles(self, venue: Venue) -> None:
+        """Set the context's single values, and append its tables."""
+        shape_of = {channel: i for i, shape in enumerate(scannable(venue)) for channel in shape.channels}
+        shapes_at, shape_bytes = self._shapes_at * _WORD, kernel.SHAPE_SLOTS * _WORD
+        tables = {
+            kernel.TENS: [10**k for k in _TENS],
+            kernel.FLOAT_TENS: np.array([float(10**k) for k in _TENS]).view(np.int64).tolist(),
+            kernel.SHAPE_OF: [
+                shapes_at + shape_of[channel] * shape_bytes if channel in shape_of else 0 for channel in venue.channels
             ],
-            kernel.EVENT_PRODUCT: [_position(shape.event, Kind.PRODUCT) for shape in shapes],
-            kernel.ROW_PRODUCT: [_position(shape.row, Kind.PRODUCT) for shape in shapes],
-            kernel.TYPE_FIELD: types,
-            kernel.EMPTY_ROW: [shape.empty_snapshot_row for shape in shapes],
-            kernel.N_EVENTS: [0] * len(shapes),
-            kernel.N_ROWS: [0] * len(shapes),
-            kernel.EVENTS_AT: [array.ctypes.data for array in self.events],
-            kernel.VALUES_AT: [array.ctypes.data for array in self.values],
-            kernel.SCALES_AT: [array.ctypes.data for array in self.scales],
-            kernel.ROW_EVENT_AT: [array.ctypes.data for array in self.row_event],
             kernel.SYMBOL_LEN: [0] * MAX_SYMBOLS,
             kernel.SYMBOL_SLOT: [0] * MAX_SYMBOLS,
             kernel.HASH: [-1] * HASH_SIZE,
         }
         singles = {
-            kernel.MESSAGE_CAP: self.messages_cap,
-            kernel.EVENT_CAP: self.messages_cap,
-            kernel.ROW_CAP: self.rows_cap,
-            kernel.SLOW_CAP: self.slow_cap,
+            kernel.MESSAGE_CAP: self._messages_cap,
+            kernel.EVENT_CAP: self._messages_cap,
+            kernel.ROW_CAP: self._rows_cap,
+            kernel.SLOW_CAP: self._slow_cap,
             kernel.SYMBOL_CAP: MAX_SYMBOLS,
+            kernel.LARGE_CAP: MAX_LARGE,
             kernel.HASH_MASK: HASH_SIZE - 1,
-            kernel.GUESS_WIDTH: width,
-            kernel.N_SHAPES: len(shapes),
-            kernel.TEXT: self.text.ctypes.data,
-            kernel.MESSAGES_AT: self.messages.ctypes.data,
-            kernel.SLOW_AT: self.slow.ctypes.data,
-            kernel.NAMES_AT: self.names.ctypes.data,
+            kernel.LINE_AT: address(self.line),
+            kernel.FIRST_PRODUCT_AT: address(self.first_product),
+            kernel.CHANNEL_AT: address(self.channel),
+            kernel.CAPTURE_AT: address(self.ts_capture),
+            kernel.SLOW_AT: address(self.slow),
+            kernel.LARGE_AT: address(self._large),
+            kernel.NAMES_AT: address(self._names),
+            kernel.FIRST_SHAPE: shapes_at,
+            kernel.N_SHAPES: len(self.shapes),
+            **{slot: self._table(table) for slot, table in tables.items()},
         }
-        slots = [0] * kernel.N_SLOTS
-        begins: dict[int, int] = {}
         for slot, value in singles.items():
-            slots[slot] = value
-        for slot, table in tables.items():
-            begins[slot] = slots[slot] = len(slots)
-            slots.extend(int(value) for value in table)
-        return np.array(slots, np.int64), begins
+            self._slots[slot] = value
+
+    def _objects_of_messages(self, venue: Venue) -> None:
+        """Lay out the objects of envelopes and messages, and allocate their columns."""
+        envelope = (
+            (Field(_CAPTURE_TS, Kind.TIME, nullable=True), kernel.TIME),
+            (Field("data", Kind.ANY), kernel.DATA),
+            (Field("metadata", Kind.ANY), kernel.META),
+        )
+        message = (
+            (Field(_CHANNEL, Kind.CHOICE, choices=venue.channels), kernel.CHOICE),
+            (Field(_TIMESTAMP, Kind.TIME), kernel.TIME),
+            (Field(_SEQUENCE_NUM, Kind.INTEGER), kernel.INTEGER),
+            (Field("client_id", Kind.ANY), kernel.ANY),
+            (Field("events", Kind.ANY), kernel.EVENTS),
+        )
+        found: dict[str, FieldColumns] = {}
+        for slot, fields in ((kernel.ENVELOPE, envelope), (kernel.MESSAGE, message)):
+            columns = self._columns(fields, self._messages_cap)
+            found |= {field.key: column for (field, _), column in zip(fields, columns, strict=True)}
+            self._slots[slot] = self._object(fields, columns)
+        self.channel = found[_CHANNEL].choices
+        self.sequence_num = found[_SEQUENCE_NUM].integers
+        self.ts_server = found[_TIMESTAMP].integers
+        self.ts_capture = found[_CAPTURE_TS].integers
+
+    def _columns_of(self, shape: Shape) -> ShapeColumns:
+        event, row, column = self._fields(shape.event), self._fields(shape.row), self._allocator.column
+        return ShapeColumns(
+            event_message=column(self._messages_cap, np.int32),
+            message=column(self._rows_cap, np.int32),
+            event_index=column(self._rows_cap, np.int32),
+            row_index=column(self._rows_cap, np.int32),
+            event=self._columns(event, self._messages_cap),
+            repeated=self._columns(event, self._rows_cap),
+            row=self._columns(row, self._rows_cap),
+        )
+
+    def _records_of_shapes(self, venue: Venue) -> int:
+        """Lay out the shapes and their objects; return the offset of the first one."""
+        records = [
+            slot
+            for shape, columns in zip(scannable(venue), self.shapes, strict=True)
+            for slot in self._record_of(shape, columns)
+        ]
+        return self._table(records)
+
+    def _record_of(self, shape: Shape, columns: ShapeColumns) -> list[int]:
+        record = [0] * kernel.SHAPE_SLOTS
+        if shape.rows_key is not None:
+            event = [*self._fields(shape.event), (Field(shape.rows_key, Kind.ANY), kernel.ROWS)]
+            record[kernel.EVENT] = self._object(event, columns.event, columns.repeated)
+            record[kernel.EVENT_PRODUCT] = self._field_of(record[kernel.EVENT], shape.event, Kind.PRODUCT)
+            if shape.empty_snapshot_row:
+                record[kernel.EMPTY_ROW_TYPE] = self._field_of(record[kernel.EVENT], shape.event, Kind.CHOICE)
+        record[kernel.ROW] = self._object(self._fields(shape.row), columns.row)
+        record[kernel.ROW_PRODUCT] = self._field_of(record[kernel.ROW], shape.row, Kind.PRODUCT)
+        record[kernel.EVENT_MESSAGE_AT] = address(columns.event_message)
+        record[kernel.ROW_MESSAGE_AT] = address(columns.message)
+        record[kernel.ROW_EVENT_AT] = address(columns.event_index)
+        record[kernel.ROW_INDEX_AT] = address(columns.row_index)
+        return record
+
+    def _fields(self, fields: Iterable[Field]) -> list[tuple[Field, int]]:
+        """Return fields of a shape with their kinds."""
+        exact = kernel.DECIMAL if self._numbers == "decimal" else kernel.EXACT
+        other = kernel.DECIMAL if self._numbers == "decimal" else kernel.FLOAT
+        return [
+            (field, (exact if field.exact else other) if field.kind == Kind.NUMBER else _KINDS[field.kind])
+            for field in fields
+        ]
+
+    def _columns(self, fields: _Fields, size: int) -> tuple[FieldColumns, ...]:
+        columns = tuple(FieldColumns.of_kind(kind, size, self._allocator) for _, kind in fields)
+        self._numbered += columns
+        return columns
+
+    def _object(self, fields: _Fields, columns: Sequence[FieldColumns], repeated: Sequence[FieldColumns] = ()) -> int:
+        """Append an object to the context, whose first fields have columns; return its offset."""
+        choices = [self._table(slot for word in field.choices for slot in _text(f'"{word}"')) for field, _ in fields]
+        records: list[int] = []
+        required = stored = 0
+        for position, (field, kind) in enumerate(fields):
+            bit = 1 << position
+            stored |= bit * field.nullable
+            required |= bit * (not field.nullable and kind not in (kernel.ANY, kernel.META))
+            own = columns[position] if position < len(columns) else None
+            known = _SOME_TIME.get(kind, "")
+            records += (
+                *_text(f'"{field.key}":'),
+                kind,
+                bit,
+                int(field.nullable),
+                int(field.signed),
+                0 if own is None else own.address,
+                0 if own is None else address(own.scales),
+                0 if own is None else address(own.floats),
+                repeated[position].address if position < len(repeated) else 0,
+                next((number for number, one in enumerate(self._numbered) if one is own), 0),
+                choices[position],
+                len(field.choices),
+                *_text(f'"{known}"'),
+                time_ns(known, nullable=False, go=True) if known else 0,
+            )
+        first = self._table(records)
+        # One position more than there are fields: what stands there has to be a duplicate.
+        positions = [min(position, len(fields) - 1) for position in range(len(fields) + 1)]
+        guesses = [first + position * kernel.FIELD_SLOTS * _WORD for position in positions]
+        return self._table([first, len(fields), required, stored, *guesses])
+
+    def _field_of(self, object_at: int, fields: tuple[Field, ...], kind: Kind) -> int:
+        """Return the offset of an object's first field of a kind, 0 if there is none."""
+        position = next((i for i, field in enumerate(fields) if field.kind == kind), None)
+        first = self._slots[object_at // _WORD + kernel.FIRST_FIELD]
+        return 0 if position is None else first + position * kernel.FIELD_SLOTS * _WORD
 
     def reset(self) -> None:
         """Forget everything: symbols, key orders and counts; a unit begins."""
@@ -187,24 +233,38 @@ class Workspace:
 
     def next_columns(self) -> None:
         """Make room for the next lines; symbols and key orders are kept."""
-        for slot in (kernel.N_MESSAGES, kernel.N_SLOW, kernel.N_LINES, kernel.N_BLANK):
+        for slot in (kernel.N_MESSAGES, kernel.N_SLOW, kernel.N_LINES, kernel.N_BLANK, kernel.N_LARGE):
             self.context[slot] = 0
-        for table in (kernel.N_EVENTS, kernel.N_ROWS):
-            begin = self._tables[table]
-            self.context[begin : begin + len(self.events)] = 0
+        for index in range(len(self.shapes)):
+            begin = self._shapes_at + index * kernel.SHAPE_SLOTS
+            self.context[begin + kernel.N_EVENTS] = self.context[begin + kernel.N_ROWS] = 0
 
     def count(self, slot: int) -> int:
         """Return a counter of the context."""
         return int(self.context[slot])
 
-    def shape_count(self, table: int, shape: int) -> int:
+    def shape_count(self, slot: int, shape: int) -> int:
         """Return a counter of a shape."""
-        return int(self.context[self._tables[table] + shape])
+        return int(self.context[self._shapes_at + shape * kernel.SHAPE_SLOTS + slot])
 
     def symbols(self, known: int) -> list[str]:
         """Return the names of the symbols from number `known` on."""
-        lengths = self.context[self._tables[kernel.SYMBOL_LEN] :]
+        lengths = self.context[self.count(kernel.SYMBOL_LEN) // _WORD :]
         return [
-            self.names[symbol, : lengths[symbol]].tobytes().decode("ascii")
+            self._names[symbol, : lengths[symbol]].tobytes().decode("ascii")
             for symbol in range(known, self.count(kernel.N_SYMBOLS))
         ]
+
+    def round_large(self) -> None:
+        """Round the floats of numbers whose digits are no float: they have more than 15 and are rare."""
+        for number, row, value, scale in self._large[: self.count(kernel.N_LARGE)].tolist():
+            self._numbered[number].floats[row] = float(f"{value}e-{scale}")
+
+
+def _text(text: str) -> tuple[int, ...]:
+    """Return the slots of a text, of the mask of its bytes and of their number."""
+    data = text.encode()
+    if len(data) >= kernel.LANES:
+        raise ValueError(f"expected a text of less than {kernel.LANES} bytes with quotes and colon, found {text}")
+    words: list[int] = np.frombuffer(data.ljust(kernel.LANES, b"\0"), "<i8").tolist()
+    return (*words, (1 << len(data)) - 1, len(data))

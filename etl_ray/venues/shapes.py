@@ -63,8 +63,16 @@ class Shape:
 
     @property
     def scannable(self) -> bool:
-        """Whether the compiled scanner can read this shape: it keeps no free text."""
-        return self.map_rows_key is None and all(field.kind != Kind.TEXT for field in self.row + self.event)
+        """Whether the compiled scanner can read this shape: it keeps no free text, and no numbers of events.
+
+        Of its nulls it knows those of numbers and times.
+        """
+        return (
+            self.map_rows_key is None
+            and all(field.kind != Kind.TEXT for field in self.row + self.event)
+            and all(field.kind in (Kind.NUMBER, Kind.TIME, Kind.GO_TIME) for field in self.row if field.nullable)
+            and not any(field.kind == Kind.NUMBER or field.nullable for field in self.event)
+        )
 
 
 Assemble = Callable[[Rows], dict[str, pa.Array]]

@@ -41,7 +41,7 @@ class Scanner:
         self.padding = padding
         self.pieces = 0
         self._memory = memory_before_a_wall()
-        self._work = Workspace(COINBASE, SIZE)
+        self._work = Workspace(COINBASE, "float64", SIZE)
 
     def scan(self, piece: bytes) -> None:
         """Scan a piece; the kernel has to look at all of it."""
@@ -56,8 +56,6 @@ class Scanner:
             len(piece),
             1,
             work.context.ctypes.data,
-            work.event_counts,
-            work.row_counts,
         )
         if position < len(piece):
             raise AssertionError(f"stopped at {position} of {piece!r}")

@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from etl_ray.scan import LineParser, kernel
+from etl_ray.scan.buffers import Allocator
 from etl_ray.scan.plan import MAX_SLOW_LINES, MAX_SYMBOLS, Workspace
+from etl_ray.tables.schema import Numbers
 from tests.scan.fuzz import STRICT_ONLY, differs
 from tests.scan.outcome import COINBASE, PADDING, difference, outcome, parse, parse_once
 from tests.scan.wire import all_lines, book, level, message, write
@@ -44,49 +46,32 @@ def test_a_read_behind_the_padding_would_be_noticed() -> None:
     assert run_at_the_wall(0).returncode < 0
 
 
-class GuardedWorkspace(Workspace):
-    """A workspace of small capacity whose every array stands between guards."""
+class GuardedMemory(Allocator):
+    """Columns each of which stands between guards."""
 
-    def __init__(self, capacity_bytes: int) -> None:
-        super().__init__(COINBASE, capacity_bytes)
-        self.block_bytes = 1 << 40  # so that the parser does not replace it by a larger one
+    def __init__(self) -> None:
         self._guarded: list[npt.NDArray[np.uint8]] = []
-        context = self.context
-        for slot, name in ((kernel.MESSAGES_AT, "messages"), (kernel.SLOW_AT, "slow"), (kernel.NAMES_AT, "names")):
-            array = self._between_guards(getattr(self, name))
-            setattr(self, name, array)
-            context[slot] = array.ctypes.data
-        columns: tuple[tuple[int, list[npt.NDArray[np.signedinteger]]], ...] = (
-            (kernel.EVENTS_AT, self.events),
-            (kernel.VALUES_AT, self.values),
-            (kernel.SCALES_AT, self.scales),
-            (kernel.ROW_EVENT_AT, self.row_event),
-        )
-        for slot, arrays in columns:
-            arrays[:] = map(self._between_guards, arrays)
-            context[context[slot] : context[slot] + len(arrays)] = [array.ctypes.data for array in arrays]
-        self._fresh = context.copy()
-        self.event_counts, self.row_counts = map(self._between_guards, (self.event_counts, self.row_counts))
-        self.context = self._between_guards(context)
 
-    def _between_guards(self, array: npt.NDArray[Item]) -> npt.NDArray[Item]:
-        whole = np.full(array.nbytes + 2 * GUARD, FILL, np.uint8)
-        inner = whole[GUARD : GUARD + array.nbytes].view(array.dtype).reshape(array.shape)
-        inner[...] = array
+    def column(self, size: int, dtype: type[Item]) -> npt.NDArray[Item]:
+        n_bytes = size * np.dtype(dtype).itemsize
+        whole = np.full(n_bytes + 2 * GUARD, FILL, np.uint8)
         self._guarded.append(whole)
-        return inner
+        return whole[GUARD : GUARD + n_bytes].view(dtype)
 
     def is_intact(self) -> bool:
         """Return whether all guards are as they were."""
         return all((whole[:GUARD] == FILL).all() and (whole[-GUARD:] == FILL).all() for whole in self._guarded)
 
 
-def guarded_parser(capacity_bytes: int) -> tuple[LineParser, GuardedWorkspace]:
-    parser = LineParser(COINBASE, "float64", block_bytes=1)
-    workspace = GuardedWorkspace(capacity_bytes)
+def guarded_parser(capacity_bytes: int, numbers: Numbers = "float64") -> tuple[LineParser, GuardedMemory, Workspace]:
+    """Return a parser whose columns are of a small capacity."""
+    memory = GuardedMemory()
+    parser = LineParser(COINBASE, numbers, block_bytes=1)
+    workspace = Workspace(COINBASE, numbers, capacity_bytes, allocator=memory)
+    workspace.block_bytes = 1 << 40  # so that the parser does not replace it by a larger one
     parser._workspace = workspace
     parser.begin_unit()
-    return parser, workspace
+    return parser, memory, workspace
 
 
 def heartbeats(count: int) -> bytes:
@@ -120,24 +105,25 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("capacity_bytes", [1, 100, 256, 1000])
+@pytest.mark.parametrize("numbers", ["float64", "decimal"])
 @pytest.mark.parametrize("name", BLOCKS)
-def test_full_columns_are_not_overrun(name: str, capacity_bytes: int) -> None:
+def test_full_columns_are_not_overrun(name: str, numbers: Numbers, capacity_bytes: int) -> None:
     data = BLOCKS[name]
-    parser, workspace = guarded_parser(capacity_bytes)
+    parser, memory, _ = guarded_parser(capacity_bytes, numbers)
     found = parse(parser, data)
-    assert workspace.is_intact()
-    assert difference(outcome(found), parse_once(data, venue=STRICT_ONLY)) is None
+    assert memory.is_intact()
+    assert difference(outcome(found), parse_once(data, numbers=numbers, venue=STRICT_ONLY)) is None
     again = parse(parser, data)  # with columns and tables as the first time left them
-    assert workspace.is_intact()
+    assert memory.is_intact()
     assert sum(parsed.lines for parsed in again) == sum(parsed.lines for parsed in found)
 
 
 def test_guards_notice_a_write() -> None:
-    _, workspace = guarded_parser(100)
-    assert workspace.is_intact()
-    behind = workspace.messages.ctypes.data + workspace.messages.nbytes
-    ctypes.memset(behind, 0, 1)
-    assert not workspace.is_intact()
+    for before, behind in ((1, 0), (0, 1)):
+        _, memory, workspace = guarded_parser(100)
+        assert memory.is_intact()
+        ctypes.memset(workspace.line.ctypes.data + (workspace.line.nbytes if behind else -before), 0, 1)
+        assert not memory.is_intact()
 
 
 def test_more_products_than_the_kernel_knows() -> None:
