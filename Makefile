@@ -54,16 +54,10 @@ format: $(VENV)/.installed-dev ## format the code and repair what the linter can
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: $(VENV)/.installed-dev ## measure speed and memory, as Markdown in bench-results/
-	@echo "==> measuring speed against the plain way, DuckDB and Polars"
-	@mkdir -p $(BENCH_DIR)
-	@$(BIN)/python -m tests.benchmarks.end_to_end --json $(BENCH_DIR)/end_to_end.json --markdown $(BENCH_DIR)/end_to_end.md
-	@echo "==> measuring the memory of a worker"
-	@$(BIN)/python -m tests.benchmarks.memory --json $(BENCH_DIR)/memory.json --markdown $(BENCH_DIR)/memory.md
-	@echo "==> measuring the memory of Parquet to Parquet"
-	@$(BIN)/python -m tests.benchmarks.parquet_memory --json $(BENCH_DIR)/parquet_memory.json --markdown $(BENCH_DIR)/parquet_memory.md
-	@echo "==> measuring order books"
-	@$(BIN)/python -m tests.benchmarks.books --json $(BENCH_DIR)/books.json --markdown $(BENCH_DIR)/books.md
+bench: $(VENV)/.installed-dev ## measure against all peers, as Markdown and JSON in bench-results/ (under 30 minutes)
+	@echo "==> measuring; ETL_RAY_REAL_FLOW=DIR adds a recording, ARGS=--quick takes minutes"
+	@$(BIN)/python -m tests.benchmarks --peers-venv $(BENCH_DIR)/peers --json $(BENCH_DIR)/bench.json \
+		--markdown $(BENCH_DIR)/bench.md $(ARGS)
 
 constraints: ## resolve all dependencies anew and pin them in constraints.txt
 	@echo "==> resolving with $$($(PYTHON) --version)"

@@ -36,12 +36,13 @@ class Size:
     runs: int
     scaling_mb: float
     memory_gb: float
+    parquet_gb: float
     books_mb: float
     trades: int
 
 
-FULL = Size(mb=100, runs=3, scaling_mb=800, memory_gb=2, books_mb=50, trades=2_000_000)
-QUICK = Size(mb=10, runs=2, scaling_mb=100, memory_gb=0.3, books_mb=10, trades=200_000)
+FULL = Size(mb=100, runs=3, scaling_mb=800, memory_gb=2, parquet_gb=2, books_mb=50, trades=2_000_000)
+QUICK = Size(mb=10, runs=2, scaling_mb=100, memory_gb=0.3, parquet_gb=0.3, books_mb=10, trades=200_000)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def parts(size: Size, recording: Path | None, peers: Path | None) -> list[Part]:
         Part("books-generated", "books", ("--mb", str(size.books_mb), *races)),
         Part("bars", "bars", ("--trades", str(size.trades), *races)),
         Part("memory", "memory", ("--gb", str(size.memory_gb))),
+        Part("parquet-memory", "parquet_memory", ("--gb", str(size.parquet_gb))),
         Part("scaling", "scaling", ("--mb", str(size.scaling_mb), "--runs", "2")),
     ]
 

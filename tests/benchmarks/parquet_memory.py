@@ -10,7 +10,6 @@ Ends with exit code 1 if a process needs more than 1.5 GB.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -30,7 +29,8 @@ from etl_ray.readers.parquet import ParquetReader
 from etl_ray.tables import LEVEL2, TIME
 from etl_ray.writers.parquet import ParquetWriter
 from tests.benchmarks.measurement import BYTES_OF_MAXRSS, ROOT
-from tests.benchmarks.report import table, versions
+from tests.benchmarks.report import table
+from tests.benchmarks.section import Section, add_output_options, finish
 
 LIMIT_MB = 1500
 _BATCH_ROWS = 131_072
@@ -72,8 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gb", type=float, default=5.0, help="size of the rows in Arrow, in GB (5)")
     parser.add_argument("--work", type=Path, help="folder for input and outputs (the system's temporary one)")
-    parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.add_argument("--markdown", type=Path, help="file for the report")
+    add_output_options(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-", dir=arguments.work) as work:
         source = f"{work}/input"
@@ -83,14 +82,8 @@ def main() -> int:
             for decoder in ("polars", "pyarrow")
             for partition_cols in ((), _PARTITIONS)
         ]
-    text = _report(footprints, gb=arguments.gb, rows=written.rows, file_mb=written.bytes / 1e6)
-    print(text)
-    if arguments.markdown:
-        arguments.markdown.write_text(text + "\n")
-    if arguments.json:
-        result = {"versions": versions(), "footprints": [asdict(footprint) for footprint in footprints]}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 1 if any(footprint.peak_mb > LIMIT_MB for footprint in footprints) else 0
+    section = _section(footprints, gb=arguments.gb, rows=written.rows, file_mb=written.bytes / 1e6)
+    return finish(section, arguments)
 
 
 def _rows(total_bytes: float) -> Iterator[pa.RecordBatch]:
@@ -156,7 +149,7 @@ def _footprint(decoder: str, source: str, output: str, partition_cols: tuple[str
     )
 
 
-def _report(footprints: list[Footprint], *, gb: float, rows: int, file_mb: float) -> str:
+def _section(footprints: list[Footprint], *, gb: float, rows: int, file_mb: float) -> Section:
     cells = [
         (
             footprint.decoder,
@@ -168,9 +161,18 @@ def _report(footprints: list[Footprint], *, gb: float, rows: int, file_mb: float
         for footprint in footprints
     ]
     header = ("decoder", "partitioned by", "peak MB", "CPU s", "wall s")
-    verdict = "Within" if all(footprint.peak_mb <= LIMIT_MB for footprint in footprints) else "ABOVE"
-    title = f"### Memory of Parquet to Parquet: {rows:,} level2 rows, {gb:g} GB in Arrow, {file_mb:.0f} MB in files"
-    return "\n\n".join((title, f"{verdict} the limit of {LIMIT_MB} MB.", table(header, cells)))
+    above = [footprint for footprint in footprints if footprint.peak_mb > LIMIT_MB]
+    verdict = "ABOVE" if above else "Within"
+    return Section(
+        title=f"Memory of Parquet to Parquet: {rows:,} level2 rows, {gb:g} GB in Arrow, {file_mb:.0f} MB in files",
+        ratios=[],
+        text=f"{verdict} the limit of {LIMIT_MB} MB.\n\n{table(header, cells)}",
+        figures={"footprints": [asdict(footprint) for footprint in footprints]},
+        differences=[
+            f"{item.decoder}, partitioned by {item.partition_cols}: {item.peak_mb:.0f} MB, above {LIMIT_MB} MB"
+            for item in above
+        ],
+    )
 
 
 if __name__ == "__main__":

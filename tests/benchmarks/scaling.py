@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.scaling [--mb N] [--input DIR] [--runs N] [--json FILE] [--markdown FILE]
 
-The whole job, books on, in clusters of one and of two workers that are started anew each time. A stage counts from its
-first item to the end of its last, so that starting worker processes does not; what the job takes from end to end stands
+The whole job, books on, in clusters of one and of two workers. Each does a small job first, so that worker processes
+have started. A stage counts from its first item to the end of its last; what the job takes from end to end stands
 below. `idle` is what workers had nothing to do of that time. All outputs are compared, byte by byte.
 """
 
@@ -65,26 +65,30 @@ def main() -> int:
             segments = list(write_sample(str(source), options).paths)
         else:
             segments = unpack(arguments.input, source)
+        warm_up = Path(work, "warm-up")
+        write_sample(str(warm_up), SampleOptions(minutes=2, segment_mb=4))
         mb = sum(Path(segment).stat().st_size for segment in segments) / 1e6
         for number in range(arguments.runs):
             for workers, found in jobs.items():
                 output = Path(work, f"{workers}-{number}")
-                found.append(run_job(str(source), output, workers))
+                found.append(run_job(str(source), output, workers, warm_up=str(warm_up)))
                 digests.add(digest(output))
                 print(f"{workers} workers: {found[-1].whole_s:.1f} s", file=sys.stderr, flush=True)
     return finish(_section(jobs, mb, same=len(digests) == 1), arguments)
 
 
-def run_job(source: str, output: Path, workers: int) -> Job:
-    """Run the job on a Ray of so many workers."""
+def run_job(source: str, output: Path, workers: int, *, warm_up: str) -> Job:
+    """Run the job on a Ray of so many workers, after that on `warm_up`."""
     import ray
 
-    watched = Watched()
+    watched, config = Watched(), JobConfig.model_validate(CONFIG)
     before, run_module.choose_engine = run_module.choose_engine, watched.engine
     ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     try:
+        run_segments([warm_up], f"{output}-warm-up", config, SilentProgress())
+        watched.stages.clear()
         began_s = time.perf_counter()
-        run_segments([source], str(output), JobConfig.model_validate(CONFIG), SilentProgress())
+        run_segments([source], str(output), config, SilentProgress())
         whole_s = time.perf_counter() - began_s
     finally:
         run_module.choose_engine = before

@@ -43,7 +43,7 @@ def parse(segments: Sequence[str]) -> dict[str, pa.Table]:
             for line in lines:
                 message = orjson.loads(line)
                 data = message["data"]
-                channel = data["channel"]
+                channel = data.get("channel")  # the venue's errors have none
                 if channel == "l2_data":
                     for event in data["events"]:
                         rows = event["updates"]
