@@ -192,13 +192,13 @@ def test_segments_of_every_codec_hold_the_same_lines(tmp_path: Path, codec: str)
 @pytest.mark.slow
 def test_all_parsers_find_the_same_rows(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
-    options = ["--mb", "1", "--runs", "1", "--codecs", "raw,gz,zst", "--json", str(found)]
+    options = ["--mb", "1", "--runs", "1", "--codecs", "raw,zst", "--json", str(found)]
     command = [sys.executable, "-m", "tests.benchmarks.parse", *options, "--work", str(tmp_path)]
 
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stderr
     section = read_section(found)
-    assert [len(race["runs"]) for race in section.figures["races"]] == [8, 8, 8]  # type: ignore[attr-defined]
+    assert [len(race["runs"]) for race in section.figures["races"]] == [8, 8]  # type: ignore[attr-defined]
     assert section.failures == []
     assert section.left_out == ["pyspark==4.3.0: `--peers-venv DIR` names, or makes, environments that have them"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 PINS: dict[str, tuple[str, ...]] = {
     "spark": ("pyspark==4.3.0",),
-    "books": ("hftbacktest==2.4.4", "order-book==0.6.1", "sortedcontainers>=2.4"),
-    "bars": ("mlfinpy==0.1.2", "pandas", "scikit-learn", "statsmodels", "matplotlib"),
+    "books": ("hftbacktest==2.4.4", "order-book==0.6.1", "sortedcontainers==2.4.0"),
+    "bars": ("mlfinpy==0.1.2", "pandas==2.3.3", "scikit-learn==1.9.1", "statsmodels==0.14.6", "matplotlib==3.11.2"),
 }
 _INSTALL_S = 900.0
 
