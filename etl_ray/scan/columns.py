@@ -31,10 +31,11 @@ class Scanned:
     into those of the unit.
     """
 
-    def __init__(self, workspace: Workspace, codes: Int32s, *, own: bool) -> None:
+    def __init__(self, workspace: Workspace, codes: Int32s, *, own: bool, exact: bool) -> None:
         self._workspace = workspace
         self._codes = codes
         self._own = own
+        self._exact = exact
         self._same_codes = bool((codes == np.arange(len(codes), dtype=np.int32)).all())
         workspace.round_large()
 
@@ -69,7 +70,7 @@ class Scanned:
             for field, column in zip(declared, found, strict=True):
                 if field.kind != Kind.ANY:
                     fields[field.key] = self._values(field, column, count)
-                if field.exact:
+                if field.exact and self._exact:
                     fields[field.key + UNSCALED] = self.taken(column.integers, count)
                     fields[field.key + SCALE] = self.taken(column.scales, count)
         message, event_index, row_index = (
@@ -104,9 +105,9 @@ class Scanned:
 
 
 def strict_fields(
-    rows: Sequence[StrictRow], shape: Shape, *, code: Callable[[str], int], numbers: Numbers
+    rows: Sequence[StrictRow], shape: Shape, *, code: Callable[[str], int], numbers: Numbers, exact: bool
 ) -> tuple[Int32s, Int32s, Int32s, dict[str, Values]]:
-    """Return the same as `scanned_fields` for rows that came from the strict parser."""
+    """Return the same as `Scanned.rows` for rows that came from the strict parser."""
     order = np.array([row[:3] for row in rows], np.int32).reshape(len(rows), 3)
     fields: dict[str, Values] = {}
     for part, declared in ((3, shape.event), (4, shape.row)):
@@ -114,7 +115,7 @@ def strict_fields(
             if field.kind != Kind.ANY:
                 values: list[Value] = [row[part][k] for row in rows]  # type: ignore[index]
                 fields[field.key] = _column(field, values, code, numbers)
-                if field.exact:
+                if field.exact and exact:
                     fields[field.key + UNSCALED], fields[field.key + SCALE] = _exact(values)
     return order[:, 0], order[:, 1], order[:, 2], fields
 

@@ -40,16 +40,19 @@ class LineParser:
     """Parses one unit after another, block by block, with memory that is allocated once per `block_bytes`.
 
     What it returns is its caller's own, or with `own=False` valid only until the next result is asked for, which saves
-    the copies.
+    the copies. Without `exact`, exact numbers are not there as integers and scales too.
     """
 
-    def __init__(self, venue: Venue, numbers: Numbers, *, block_bytes: int, own: bool = True) -> None:
+    def __init__(
+        self, venue: Venue, numbers: Numbers, *, block_bytes: int, own: bool = True, exact: bool = True
+    ) -> None:
         self.venue = venue
         self.numbers: Numbers = numbers
         self.channels = (*venue.channels, *venue.private_channels)
         self._shapes = scannable(venue)
         self._own = own
-        self._workspace = Workspace(venue, numbers, block_bytes)
+        self._exact = exact
+        self._workspace = Workspace(venue, numbers, block_bytes, exact=exact)
         self.begin_unit()
 
     @property
@@ -71,7 +74,7 @@ class LineParser:
         `data` needs 64 zero bytes after `size`. Mostly one result comes of it; more if lines are very many and short.
         """
         if size > self._workspace.block_bytes:
-            self._workspace = Workspace(self.venue, self.numbers, size)
+            self._workspace = Workspace(self.venue, self.numbers, size, exact=self._exact)
             self._kernel_codes = np.zeros(0, np.int32)
         position = 0
         while position < size:
@@ -118,7 +121,7 @@ class LineParser:
         fresh = np.array([self._intern(name) for name in names], np.int32)
         self._kernel_codes = np.concatenate([self._kernel_codes, fresh])
         strict, strict_blank = self._parse_slow(data, offset)
-        scanned = Scanned(work, self._kernel_codes, own=self._own)
+        scanned = Scanned(work, self._kernel_codes, own=self._own, exact=self._exact)
         messages, rank = _merge_messages(scanned.messages(), strict)
         rows: dict[str, Rows] = {}
         for shape in self.venue.shapes:
@@ -184,7 +187,9 @@ class LineParser:
                 parts.append((rank.scanned(message), order[0], order[1], fields))
         slow = strict.rows.get(shape.table)
         if slow:
-            message, *order, fields = strict_fields(slow, shape, code=self._intern, numbers=self.numbers)
+            message, *order, fields = strict_fields(
+                slow, shape, code=self._intern, numbers=self.numbers, exact=self._exact
+            )
             parts.append((rank.strict(message), order[0], order[1], fields))
         return merge_rows(messages, self.symbols, self.numbers, parts) if parts else None
 

@@ -48,9 +48,19 @@ class Workspace:
     Memory is reserved at once, but touched only as far as it is filled; one workspace serves one block after another.
     """
 
-    def __init__(self, venue: Venue, numbers: Numbers, block_bytes: int, *, allocator: Allocator | None = None) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        numbers: Numbers,
+        block_bytes: int,
+        *,
+        exact: bool = True,
+        allocator: Allocator | None = None,
+    ) -> None:
         self.block_bytes = block_bytes
-        self._numbers = numbers
+        decimal = numbers == "decimal"
+        self._exact_kind = kernel.DECIMAL if decimal else kernel.EXACT if exact else kernel.FLOAT
+        self._number_kind = kernel.DECIMAL if decimal else kernel.FLOAT
         self._allocator = allocator or Allocator()
         self._messages_cap = block_bytes // MIN_MESSAGE_BYTES + 16
         self._rows_cap = block_bytes // MIN_ROW_BYTES + 16
@@ -176,12 +186,12 @@ class Workspace:
 
     def _fields(self, fields: Iterable[Field]) -> list[tuple[Field, int]]:
         """Return fields of a shape with their kinds."""
-        exact = kernel.DECIMAL if self._numbers == "decimal" else kernel.EXACT
-        other = kernel.DECIMAL if self._numbers == "decimal" else kernel.FLOAT
-        return [
-            (field, (exact if field.exact else other) if field.kind == Kind.NUMBER else _KINDS[field.kind])
-            for field in fields
-        ]
+        return [(field, self._kind(field)) for field in fields]
+
+    def _kind(self, field: Field) -> int:
+        if field.kind != Kind.NUMBER:
+            return _KINDS[field.kind]
+        return self._exact_kind if field.exact else self._number_kind
 
     def _columns(self, fields: _Fields, size: int) -> tuple[FieldColumns, ...]:
         columns = tuple(FieldColumns.of_kind(kind, size, self._allocator) for _, kind in fields)

@@ -135,7 +135,8 @@ def level2(rows: Rows) -> dict[str, pa.Array]:
     side = np.minimum(rows.array("side"), 1).astype(np.int32)
     return {
         **rows.common(),
-        **_product_and_date(rows, "product_id", rows.messages.ts_server[rows.message]),
+        "product_id": rows.symbol("product_id", rows.symbols),
+        "date": rows.server_dates(),
         "ts_event": rows.time("event_time"),
         "side": dictionary(side, ("bid", "ask")),
         "price": rows.arrow("price_level"),
@@ -169,7 +170,8 @@ def ticker(rows: Rows) -> dict[str, pa.Array]:
     quote = Pair(rows.arrow("best_ask"), rows.arrow("best_bid"))
     return {
         **rows.common(),
-        **_product_and_date(rows, "product_id", rows.messages.ts_server[rows.message]),
+        "product_id": rows.symbol("product_id", rows.symbols),
+        "date": rows.server_dates(),
         "ts_event": rows.time("time"),
         "is_batch": pa.array(rows.messages.channel[rows.message] == batch),
         **{name: rows.arrow(key) for name, key in figures.items()},
@@ -201,7 +203,8 @@ def status(rows: Rows) -> dict[str, pa.Array]:
     kept = [field.key for field in STATUS.row if field.key != "id"]
     return {
         **rows.common(),
-        **_product_and_date(rows, "id", rows.messages.ts_server[rows.message]),
+        "product_id": rows.symbol("id", rows.symbols),
+        "date": rows.server_dates(),
         **{name: rows.arrow(name) for name in kept},
         "is_snapshot": _is_snapshot(rows),
     }
@@ -211,7 +214,7 @@ def heartbeats(rows: Rows) -> dict[str, pa.Array]:
     """Return the columns of `heartbeats`."""
     return {
         **rows.common(),
-        "date": dates(rows.messages.ts_server[rows.message]),
+        "date": rows.server_dates(),
         "ts_event": rows.time("current_time"),
         "heartbeat_counter": rows.arrow("heartbeat_counter"),
     }
@@ -221,7 +224,7 @@ def subscriptions(rows: Rows) -> dict[str, pa.Array]:
     """Return the columns of `subscriptions`."""
     return {
         **rows.common(),
-        "date": dates(rows.messages.ts_server[rows.message]),
+        "date": rows.server_dates(),
         "subscribed_channel": rows.arrow("subscribed_channel").dictionary_encode(),
         "subscribed_product": rows.arrow("subscribed_product").dictionary_encode(),
     }

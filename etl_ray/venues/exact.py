@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -57,19 +58,33 @@ class _Floats:
 
     def _scale(self, waiting: Int64s) -> Int64s:
         """Find sums and differences as integers, and return the pairs that are beyond them."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            for scale in range(_MAX_SCALE + 1):
-                if not len(waiting):
-                    break
-                power = 10.0**scale
-                one, other = self._one[waiting], self._other[waiting]
-                first, second = np.rint(one * power), np.rint(other * power)
-                exact = (np.maximum(first, second) < _EXACT_BELOW) & (first / power == one) & (second / power == other)
-                found = waiting[exact]
-                self._sum[found], self._difference[found] = (first + second)[exact], (first - second)[exact]
-                self._power[found] = power
-                waiting = waiting[~exact]
+        if len(waiting):  # mostly one scale does for all
+            waiting = self._at_scale(waiting, self._scale_of(int(waiting[0])))
+        for scale in range(_MAX_SCALE + 1):
+            if not len(waiting):
+                break
+            waiting = self._at_scale(waiting, scale)
         return waiting
+
+    def _scale_of(self, index: int) -> int:
+        """Return the scale of a pair, or 0."""
+        numbers = [Decimal(repr(float(column[index]))) for column in (self._one, self._other)]
+        exponent = min(int(number.as_tuple().exponent) for number in numbers)
+        return -exponent if -_MAX_SCALE <= exponent <= 0 else 0
+
+    def _at_scale(self, waiting: Int64s, scale: int) -> Int64s:
+        """Do so for the pairs among `waiting` that a scale does for; return the others."""
+        power = 10.0**scale
+        one, other = self._one[waiting], self._other[waiting]
+        with np.errstate(over="ignore", invalid="ignore"):
+            first, second = np.rint(one * power), np.rint(other * power)
+            exact = (np.maximum(first, second) < _EXACT_BELOW) & (first / power == one) & (second / power == other)
+        if bool(exact.all()):
+            found, sums, differences = waiting, first + second, first - second
+        else:
+            found, sums, differences = waiting[exact], (first + second)[exact], (first - second)[exact]
+        self._sum[found], self._difference[found], self._power[found] = sums, differences, power
+        return waiting[:0] if len(found) == len(waiting) else waiting[~exact]
 
     def difference(self) -> pa.Array:
         return self._filled(self._difference / self._power, self._slow, lambda one, other: one - other)

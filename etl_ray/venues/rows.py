@@ -107,15 +107,26 @@ class Rows:
 
     def common(self) -> dict[str, pa.Array]:
         """Return the columns that every raw table has: the message's times and number, and the order."""
-        index = self.message
+        messages, index = self.messages, pa.array(self.message)
+        of_message = {
+            "ts_server": timestamps(messages.ts_server),
+            "ts_capture": timestamps(messages.ts_capture),
+            "sequence_num": pa.array(messages.sequence_num),
+            "line": pa.array(messages.line),
+        }
         return {
-            "ts_server": timestamps(self.messages.ts_server[index]),
-            "ts_capture": timestamps(self.messages.ts_capture[index]),
-            "sequence_num": pa.array(self.messages.sequence_num[index]),
-            "line": pa.array(self.messages.line[index]),
+            # A row's message is one of `messages`, so nothing has to be checked.
+            **{name: pc.take(values, index, boundscheck=False) for name, values in of_message.items()},
             "event_index": pa.array(self.event_index),
             "row_index": pa.array(self.row_index),
         }
+
+    def server_dates(self) -> pa.Array:
+        """Return the UTC date of each row's `ts_server` as `dates` does."""
+        times = self.messages.ts_server
+        if _is_one_day(times):
+            return dates(np.broadcast_to(times[:1], len(self)))
+        return dates(times[self.message])
 
 
 def _index(values: npt.NDArray[np.generic] | pa.Array, index: Int64s) -> Int64s | pa.Array:
@@ -132,7 +143,7 @@ def read_only(values: npt.NDArray[Item]) -> npt.NDArray[Item]:
 def timestamps(values: Int64s) -> pa.Array:
     """Return int64 ns as timestamps, null where NULL."""
     array = pa.array(values)
-    if bool((values == NULL).any()):
+    if len(values) and values.min() == NULL:  # the least of all
         array = pc.if_else(pa.array(values != NULL), array, pa.scalar(None, pa.int64()))
     return array.view(TIME)
 
@@ -145,16 +156,21 @@ def passed(since: Int64s, until: Int64s) -> pa.Array:
 
 def dictionary(codes: Int32s, words: tuple[str, ...]) -> pa.Array:
     """Return `codes` as dictionary<int32, string> of `words`, null where the code is -1."""
-    mask = codes < 0
-    indices = pa.array(codes, mask=mask) if mask.any() else pa.array(codes)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string())).cast(SYMBOL)
+    lowest, highest = (int(codes.min()), int(codes.max())) if len(codes) else (0, -1)
+    if highest >= len(words):
+        raise IndexError(f"expected codes of {len(words)} words, found {highest}")
+    indices = pa.array(codes, mask=codes < 0) if lowest < 0 else pa.array(codes)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()), safe=False).cast(SYMBOL)
 
 
 def dates(times: Int64s) -> pa.Array:
     """Return the UTC date of each time (ns) as dictionary<int32, string> of YYYY-MM-DD."""
-    days = times // NS_PER_DAY
-    if len(days) and days.min() == days.max():  # nearly always, and much faster
-        return dictionary(np.zeros(len(days), np.int32), (str(np.datetime64(int(days[0]), "D")),))
-    found, codes = np.unique(days, return_inverse=True)
+    if _is_one_day(times):  # nearly always, and much faster
+        return dictionary(np.zeros(len(times), np.int32), (str(np.datetime64(int(times[0]) // NS_PER_DAY, "D")),))
+    found, codes = np.unique(times // NS_PER_DAY, return_inverse=True)
     words = tuple(str(np.datetime64(int(day), "D")) for day in found)
     return dictionary(codes.astype(np.int32), words)
+
+
+def _is_one_day(times: Int64s) -> bool:
+    return len(times) > 0 and int(times.min()) // NS_PER_DAY == int(times.max()) // NS_PER_DAY

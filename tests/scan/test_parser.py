@@ -8,10 +8,12 @@ import pytest
 
 from etl_ray.scan import LineParser, Parsed, Reject
 from etl_ray.scan.parsed import MAX_RAW_BYTES, ErrorLine, make_reject
+from etl_ray.tables.schema import Numbers
 from etl_ray.venues.rows import NULL
-from tests.scan.outcome import COINBASE, padded, parse
-from tests.scan.wire import TICKER, book, event, level, message, write
+from tests.scan.outcome import COINBASE, difference, outcome, padded, parse, parse_once
+from tests.scan.wire import TICKER, all_lines, book, event, level, message, write
 
+NUMBERS: tuple[Numbers, ...] = ("float64", "decimal")
 L2 = write(message("l2_data", book("update", "BTC-USD", level("bid", "1", "2"))))
 BROKEN = L2[:-1]
 
@@ -199,3 +201,57 @@ def test_results_do_not_change_when_the_parser_goes_on() -> None:
     assert {name: column.to_pylist() for name, column in before.items()} == texts
     assert first.messages.sequence_num.tolist() == [7]
     assert [first.symbols[product] for product in first.mentions.product] == ["BTC-USD"]
+
+
+def test_results_that_are_not_copied_are_the_same() -> None:
+    lines = list(all_lines())
+    for block in (lines, lines[::2], lines[:-1:3]):
+        data = b"\n".join(block)
+        for numbers in NUMBERS:
+            parser = LineParser(COINBASE, numbers, block_bytes=1 << 16, own=False)
+            assert (
+                difference(outcome(parser.parse(padded(data), len(data), 0)), parse_once(data, numbers=numbers)) is None
+            )
+
+
+def test_results_that_are_not_copied_lie_where_the_next_ones_will() -> None:
+    parser = LineParser(COINBASE, "float64", block_bytes=1 << 16, own=False)
+    (first,) = parse(parser, L2)
+    assert first.messages.sequence_num.tolist() == [7]
+    parse(parser, L2.replace(b":7", b":99"))
+    assert first.messages.sequence_num.tolist() == [99]
+
+
+def test_exact_numbers_are_left_out_where_they_are_not_asked_for() -> None:
+    lines = list(all_lines())
+    data = b"\n".join(lines)
+    for numbers in NUMBERS:
+        parser = LineParser(COINBASE, numbers, block_bytes=1 << 16, exact=False)
+        found = parse(parser, data)
+        assert difference(outcome(found), parse_once(data, numbers=numbers)) is None
+        assert [key for key in found[0].rows["level2"].fields if "." in key] == []
+        (slow,) = parse(parser, L2.replace(b'"1"', b'"1e0"'))
+        assert slow.slow_lines == 1
+        assert [key for key in slow.rows["level2"].fields if "." in key] == []
+
+
+def test_exact_numbers() -> None:
+    data = b"\n".join([L2.replace(b'"1"', b'"0.10"'), L2.replace(b'"2"', b'"25e-3"')])
+    (found,) = parse(LineParser(COINBASE, "float64", block_bytes=1 << 16), data)
+    values, scales = found.rows["level2"].exact("price_level")
+    assert (found.slow_lines, values.tolist(), scales.tolist()) == (1, [10, 1], [2, 0])
+    values, scales = found.rows["level2"].exact("new_quantity")
+    assert (values.tolist(), scales.tolist()) == ([2, 25], [0, 3])
+
+
+def test_symbols_of_both_parsers_are_of_one_numbering() -> None:
+    """A slow line brings a product that the kernel meets later under another number."""
+    other = write(message("ticker", event("update", tickers=[TICKER | {"product_id": "ETH-USD"}])))
+    lines = [L2, L2.replace(b"BTC", b"SOL").replace(b'"1"', b'"1e0"'), other, L2.replace(b"BTC", b"SOL"), L2]
+    parser = LineParser(COINBASE, "float64", block_bytes=1 << 16)
+    for block in (lines, lines[::-1]):
+        (found,) = parse(parser, b"\n".join(block))
+        assert found.slow_lines == 1
+        names = [found.symbols[product] for product in found.messages.product]
+        assert names == [("BTC-USD", "SOL-USD", "ETH-USD", "SOL-USD", "BTC-USD")[block.index(line)] for line in block]
+        assert [found.symbols[code] for code in found.rows["ticker"].array("product_id")] == ["ETH-USD"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,8 @@ def test_dictionary() -> None:
     assert found.type == SYMBOL
     assert found.to_pylist() == ["y", None, "x", "y"]
     assert dictionary(np.zeros(0, np.int32), ()).to_pylist() == []
+    with pytest.raises(IndexError, match="expected codes of 2 words, found 2"):
+        dictionary(np.array([0, 2], np.int32), ("x", "y"))
 
 
 @given(st.lists(st.datetimes(datetime.datetime(2010, 1, 1), datetime.datetime(2099, 12, 31, 23, 59, 59)), max_size=30))
@@ -56,6 +59,18 @@ def test_dates(times: list[datetime.datetime]) -> None:
         found = dates(np.array([day * NS_PER_DAY + beside for day in days], np.int64))
         assert found.type == SYMBOL
         assert found.to_pylist() == [str(time.date()) for time in times]
+
+
+@pytest.mark.parametrize("days", [(0, 0), (0, 1), (NULL // NS_PER_DAY, 1)])
+def test_server_dates(days: tuple[int, int]) -> None:
+    """The second message may be private: it has no row, and no time."""
+    times = np.array([max(day * NS_PER_DAY, NULL) for day in days], np.int64)
+    rows = replace(ROWS, messages=replace(MESSAGES, ts_server=times))
+    if days[0] < 0:
+        rows = rows.take(np.array([2]))
+    found = rows.server_dates()
+    assert found.type == SYMBOL
+    assert found.to_pylist() == [f"1970-01-0{1 + days[message]}" for message in rows.message]
 
 
 def test_rows_are_taken_in_any_order() -> None:

@@ -27,7 +27,7 @@ _VENUE = VENUES["coinbase"]
 @lru_cache(maxsize=1)
 def _worker() -> tuple[LineParser, BlockBuffer]:
     """Return what a worker allocates once."""
-    return LineParser(_VENUE, "float64", block_bytes=BLOCK_BYTES), BlockBuffer()
+    return LineParser(_VENUE, "float64", block_bytes=BLOCK_BYTES, exact=False), BlockBuffer()
 
 
 def parse(segments: Sequence[str]) -> dict[str, pa.Table]:
