@@ -7,6 +7,7 @@ from typing import Protocol
 
 from etl_ray.config import JobConfig, inside_ray_job, ray_address
 from etl_ray.orchestrators.finished import Finished
+from etl_ray.orchestrators.threads import use_cpus_of_process
 from etl_ray.orchestrators.work import Stage, work
 
 SMALL_INPUT_BYTES = 256_000_000
@@ -28,6 +29,9 @@ class Engine(Protocol):
 
 class LocalEngine:
     """Works in this process, one item after the other."""
+
+    def __init__(self) -> None:
+        use_cpus_of_process()
 
     def run(self, stage: Stage, options: bytes, items: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, bytes]]:
         """Yield the results, in order."""

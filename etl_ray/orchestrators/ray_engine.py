@@ -25,6 +25,7 @@ from etl_ray.orchestrators.finished import Finished
 from etl_ray.orchestrators.ray_connection import connected
 from etl_ray.orchestrators.ray_metrics import RayMetrics
 from etl_ray.orchestrators.ray_placement import Ask, await_place, slots, watch
+from etl_ray.orchestrators.threads import use_cpus_of_task
 from etl_ray.orchestrators.work import Stage, work
 from etl_ray.storage import failpoints
 
@@ -105,7 +106,7 @@ class RayEngine:
         if stage != "replay":
             return dataset.map_batches(
                 do_bundle,  # type: ignore[arg-type]  # Ray's annotation knows no keyword arguments
-                fn_kwargs={"stage": stage, "options": options, "compiled": self._compiled},
+                fn_kwargs={"stage": stage, "options": options, "compiled": self._compiled, "cpus": self._ask.cpus},
                 batch_size=1,
                 batch_format="pyarrow",
                 num_cpus=self._ask.cpus,
@@ -114,7 +115,7 @@ class RayEngine:
             )
         return dataset.map_batches(
             BookActor,  # type: ignore[arg-type]  # as above
-            fn_kwargs={"options": options, "compiled": self._compiled},
+            fn_kwargs={"options": options, "compiled": self._compiled, "cpus": self._ask.cpus},
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=self._ask.cpus,
@@ -176,16 +177,22 @@ _RESULTS = pa.schema(
 class BookActor:
     """Replays bundles of shards of books; the books behind the last shard are only a cache (see `WarmBooks`)."""
 
-    def __call__(self, batch: pa.Table, *, options: bytes, compiled: bytes = b"") -> Iterator[pa.Table]:
+    def __call__(
+        self, batch: pa.Table, *, options: bytes, compiled: bytes = b"", cpus: float | None = None
+    ) -> Iterator[pa.Table]:
         """Do the shards of a bundle."""
-        yield from do_bundle(batch, stage="replay", options=options, compiled=compiled)
+        yield from do_bundle(batch, stage="replay", options=options, compiled=compiled, cpus=cpus)
 
 
-def do_bundle(batch: pa.Table, *, stage: Stage, options: bytes, compiled: bytes = b"") -> Iterator[pa.Table]:
+def do_bundle(
+    batch: pa.Table, *, stage: Stage, options: bytes, compiled: bytes = b"", cpus: float | None = None
+) -> Iterator[pa.Table]:
     """Do the items of a bundle, one after the other; what fails for a known reason comes back as data.
 
-    `compiled` is what the driver has compiled, if anything.
+    `compiled` is what the driver has compiled, if anything; `cpus` is what the task has, where this process is its own.
     """
+    if cpus is not None:
+        use_cpus_of_task(cpus)
     if compiled:
         install(compiled)
     if setting := failpoint():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import numba
+import polars as pl
 import pyarrow as pa
 
 from etl_ray.errors import StorageError
@@ -34,3 +36,12 @@ class Where(BaseProcessor):
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield batch.append_column("pid", pa.array([os.getpid()] * len(batch)))
+
+
+class Threads(BaseProcessor):
+    """Adds with how many threads the libraries compute, Arrow's first."""
+
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        threads = [pa.cpu_count(), pl.thread_pool_size(), numba.get_num_threads()]
+        for batch in batches:
+            yield batch.append_column("threads", pa.array([threads] * len(batch)))

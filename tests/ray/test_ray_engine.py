@@ -84,6 +84,12 @@ class TestInAClusterOfSomebodyElse:
         assert pids
         assert os.getpid() not in pids
 
+    def test_workers_compute_with_as_many_threads_as_their_task_has_cpus(
+        self, recording: Path, output_dir: Path
+    ) -> None:
+        run(recording, output_dir, **ON_RAY, **with_processor("Threads"))
+        assert {tuple(row["threads"]) for row in rows_of(output_dir, "level2")} == {(1, 1, 1)}
+
     def test_it_is_left_running_with_its_settings(self, recording: Path, output_dir: Path) -> None:
         context = DataContext.get_current()
         context.enable_progress_bars = True
