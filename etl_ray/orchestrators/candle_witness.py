@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_ray import storage
-from etl_ray.bars import BarOptions, bars, parse_bar
+from etl_ray.bars import BarOptions, parse_bar
 from etl_ray.config.derived import DerivedConfig
-from etl_ray.orchestrators.derive_inputs import read_trades
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask, plan_derived, span_ns
 from etl_ray.orchestrators.receipts import BuiltFile
 from etl_ray.orchestrators.witness import Witnessed, WitnessSpan
 from etl_ray.tables import CANDLES
 from etl_ray.tables.partitions import encode_value
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _BAR = "5m"
 _FIGURES = ("open", "high", "low", "close", "volume")
@@ -59,6 +61,11 @@ def plan_candle_witness(files: Sequence[BuiltFile]) -> tuple[CandleTask, ...]:
 
 def candle_witness(task: CandleTask, options: DeriveOptions) -> Witnessed:
     """Hold the candles of a product on a date to bars of its trades."""
+    import polars as pl  # which takes time, and few recordings have candles
+
+    from etl_ray.bars import bars
+    from etl_ray.orchestrators.derive_inputs import read_trades
+
     first_ns, end_ns = span_ns(task.trades.dates)
     tables = [_read(options.input, path) for path in task.candles]
     candles = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables)))
@@ -73,6 +80,8 @@ def compare_candles(candles: pl.DataFrame, own: pl.DataFrame) -> tuple[int, int,
 
     They are equal in open, high, low, close and volume, all exactly. Both have a product's rows by ts_start, each once.
     """
+    import polars as pl
+
     start = pl.col("ts_start").cast(pl.Int64)
     final = candles.filter("is_final").with_columns(start)
     complete = own.filter("is_complete").with_columns(start).select("ts_start", *_FIGURES)

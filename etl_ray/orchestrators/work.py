@@ -17,7 +17,6 @@ from etl_ray.orchestrators.candle_witness import CandleTask, candle_witness
 from etl_ray.orchestrators.compact_merge import MergeOptions, merge
 from etl_ray.orchestrators.compact_plan import Merge
 from etl_ray.orchestrators.compose import ComposeOptions, compose
-from etl_ray.orchestrators.derive import derive
 from etl_ray.orchestrators.derive_plan import DeriveOptions, DeriveTask
 from etl_ray.orchestrators.isolation import normalized
 from etl_ray.orchestrators.messages import from_json, to_json
@@ -106,6 +105,8 @@ def _work_on_files(stage: Stage, options: bytes, item: bytes) -> bytes:
         files = from_json(Merge, item)
         with _named(f"{files.directory}, file {files.number}"):
             return to_json(merge(files, from_json(MergeOptions, options)))
+    from etl_ray.orchestrators.derive import derive  # brings Polars along, which takes time
+
     derived = from_json(DeriveTask, item)
     with _named(f"{derived.product}, {derived.dates[0]}"):
         return to_json(Built(derive(derived, _derive_options(options))))
