@@ -51,7 +51,10 @@ class Normalizer:
     def __init__(self, options: NormalizeOptions) -> None:
         self.options = options
         self._venue = VENUES[options.venue]
-        self._parser = LineParser(self._venue, options.numbers, block_bytes=options.block_bytes)
+        # What is found in a block is written before the next one is parsed.
+        self._parser = LineParser(
+            self._venue, options.numbers, block_bytes=options.block_bytes, own=False, exact=options.books
+        )
         self._buffer = BlockBuffer()
 
     def run(self, unit: Unit) -> Receipt:
