@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 
 from etl_ray.sample import SampleOptions, write_sample
 from tests.benchmarks import __main__ as program
-from tests.benchmarks.agreement import differences, fingerprint
+from tests.benchmarks import race as race_module
+from tests.benchmarks.agreement import Fingerprint, differences, fingerprint
 from tests.benchmarks.chain_profile import COLUMNS, DRIVER, HASH, SCAN, by_stage
 from tests.benchmarks.inputs import with_codec
-from tests.benchmarks.measurement import Run
-from tests.benchmarks.race import Conditions, Raced, Side
+from tests.benchmarks.measurement import Run, SideError, SideProcess
+from tests.benchmarks.race import Conditions, Raced, Side, Track
 from tests.benchmarks.section import Ratio, Section, read_section
 from tests.benchmarks.sides.opened import open_binary
 
@@ -131,6 +133,57 @@ def test_ratios_are_of_cpu_time_on_one_core_and_of_wall_time_on_all() -> None:
         ["", "× Theirs, CPU", "× Theirs, wall", "MB/s of CPU", "CPU s", "wall s", "peak MB"],
         ["Ours: fast", "3.50", "0.40", "5 (3–10)", "2.00 (1.00–3.00)", "5.00 (1.00–9.00)", "70"],
     ]
+
+
+class FakeProcess:
+    """A side that fails, has other rows, or none of both, as its name says."""
+
+    def __init__(self, side: str, *, cores: str, python: Path | None) -> None:
+        self.side, self.used = side, False
+
+    def run(self, segments: Sequence[str], output: str, *, keep: bool = True) -> Run:
+        if self.side == "sides.failing":
+            raise SideError("ended with exit code 1: KeyError: 'x'")
+        self.used = True
+        return Run(1.0, 2.0, 3.0)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_a_side_that_fails_is_reported_and_one_with_other_rows_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race_module, "SideProcess", FakeProcess)
+    monkeypatch.setattr(
+        race_module,
+        "fingerprint",
+        lambda output, name, dated: Fingerprint(5 if output.endswith("other") and name == "ticker" else 4, 0, {}),
+    )
+    sides = {name: Side(f"The {name} one: it is") for name in ("right", "failing", "other")}
+    track = Track("sides", sides, tmp_path, 2, {})
+
+    race = track.race([], Conditions("generated", "raw", "one", 1.0), list(sides), reference="right")
+
+    assert race.told(sides) == (
+        ["The other one: it is (generated, raw, one core): ticker: 5 rows instead of 4"],
+        ["The failing one: it is (generated, raw, one core): ended with exit code 1: KeyError: 'x'"],
+    )
+    assert {side: len(runs) for side, runs in race.runs.items()} == {"right": 2, "other": 2}
+    assert Section("", [], "", {}, differences=race.told(sides)[0]).exit_code == 1
+    assert Section("", [], "", {}, failures=race.told(sides)[1]).exit_code == 0
+
+
+def test_a_side_that_ends_says_why() -> None:
+    process = SideProcess("sides.no_such_side", cores="one")
+
+    with pytest.raises(SideError) as caught:
+        process.run([], "/nowhere")
+
+    process.close()
+    assert str(caught.value) == (
+        "ended with exit code 1: ModuleNotFoundError: No module named 'tests.benchmarks.sides.no_such_side'"
+    )
 
 
 def test_other_rows_are_told_by_count_column_or_combination(tmp_path: Path) -> None:

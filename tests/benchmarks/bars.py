@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from tests.benchmarks.environments import environment
-from tests.benchmarks.measurement import ROOT
+from tests.benchmarks.measurement import SideError, run_once
 from tests.benchmarks.report import spread, table
 from tests.benchmarks.section import Ratio, Section, add_output_options, finish
 
@@ -30,7 +29,6 @@ TIME_BARS = ("1s", "1m")
 SIZED_BARS = ("volume:10", "dollar:500000")
 DAY_NS = 86_400 * 10**9
 FIRST_DAY = 19_944
-_ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 _FLOAT_SUMS = ("volume", "quote_volume", "buy_volume")
 """What the others add up in floats: compared to twelve digits."""
 
@@ -41,7 +39,8 @@ def main() -> int:
     mlfinpy = environment("bars", arguments.peers_venv)
     left_out = [] if mlfinpy.python is not None else [mlfinpy.reason]
     figures: dict[str, dict[str, list[dict[str, float]]]] = {}
-    wrong = []
+    wrong: list[str] = []
+    failures: dict[tuple[str, str], str] = {}
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-") as work:
         path = Path(work) / "trades.parquet"
         write_trades(path, arguments.trades)
@@ -49,14 +48,18 @@ def main() -> int:
             sides = _sides(bar, mlfinpy.python)
             figures[bar] = {side: [] for side in sides}
             for _ in range(arguments.runs):
-                for side, python in sides.items():
-                    figures[bar][side].append(_measure(side, python, path, bar))
-            wrong += [
-                f"{NAMES[side]} makes other bars {bar}: {_difference(path, side)}"
-                for side in sides
-                if _difference(path, side)
-            ]
-    return finish(_section(figures, arguments.trades, wrong, left_out), arguments)
+                for side in (side for side in sides if (bar, side) not in failures):
+                    try:
+                        figures[bar][side].append(_measure(side, sides[side], path, bar))
+                    except SideError as error:
+                        failures[bar, side] = f"{NAMES[side]} (bars {bar}): {error}"
+            if (bar, "etl_ray_bars") in failures:
+                raise SystemExit(failures[bar, "etl_ray_bars"])
+            figures[bar] = {side: runs for side, runs in figures[bar].items() if (bar, side) not in failures}
+            differences = {side: _difference(path, side) for side in figures[bar]}
+            wrong += [f"{NAMES[side]} makes other bars {bar}: {text}" for side, text in differences.items() if text]
+    section = _section(figures, arguments.trades, wrong, left_out)
+    return finish(replace(section, failures=list(failures.values())), arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -89,13 +92,8 @@ def _sides(bar: str, mlfinpy: Path | None) -> dict[str, Path]:
 
 
 def _measure(side: str, python: Path, path: Path, bar: str) -> dict[str, float]:
-    command = [str(python), "-m", "tests.benchmarks.bar_sides.timing", side, str(path), bar, _made(path, side)]
-    child = subprocess.run(
-        command, cwd=ROOT, env=os.environ | _ONE_THREAD, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if child.returncode != 0:
-        raise SystemExit(f"{side} ended with exit code {child.returncode}")
-    found: dict[str, float] = json.loads(child.stdout.splitlines()[-1])
+    answer = run_once(python, "bar_sides.timing", side, str(path), bar, _made(path, side))
+    found: dict[str, float] = json.loads(answer)
     return found
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,7 +21,7 @@ import numpy as np
 from tests.benchmarks.book_rows import ProductRows, read_rows
 from tests.benchmarks.environments import environment
 from tests.benchmarks.inputs import make_input
-from tests.benchmarks.measurement import ROOT
+from tests.benchmarks.measurement import SideError, run_once
 from tests.benchmarks.report import spread, table
 from tests.benchmarks.section import Ratio, Section, add_output_options, finish
 
@@ -60,12 +58,13 @@ def main() -> int:
     arguments = _arguments()
     peers = environment("books", arguments.peers_venv)
     sides = [side for side in SIDES if side not in PEERS or peers.python is not None]
-    parts, figures, ratios, wrong = [], {}, [], []
+    parts, figures, ratios, wrong, failed = [], {}, [], [], []
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-") as work:
         source = make_input(arguments.input, arguments.mb, Path(work))
         for rows in read_rows(source.segments)[: arguments.products]:
-            measured = _measure(rows, sides, Path(work), runs=arguments.runs, python=peers.python)
-            differences = [text for side in sides if (text := _difference(measured, side))]
+            measured, failures = _measure(rows, sides, Path(work), runs=arguments.runs, python=peers.python)
+            failed += failures
+            differences = [text for side in measured if (text := _difference(measured, side))]
             parts.append(_table(rows, measured, differences))
             ratios += _ratios(rows.product, measured)
             figures[rows.product] = {side: found.seconds for side, found in measured.items()}
@@ -77,6 +76,7 @@ def main() -> int:
             text="\n\n".join(parts),
             figures={"cpu_s": figures},
             differences=wrong,
+            failures=failed,
             left_out=[] if peers.python is not None else [peers.reason],
         ),
         arguments,
@@ -105,35 +105,31 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(
     rows: ProductRows, sides: Sequence[str], work: Path, *, runs: int, python: Path | None
-) -> dict[str, Measured]:
-    """Run all sides in turn, `runs` times."""
+) -> tuple[dict[str, Measured], list[str]]:
+    """Run all sides in turn, `runs` times; return what they took, and which failed."""
     path, top_path = work / "rows.npz", work / "top.npz"
     columns = {name: getattr(rows.updates, name) for name in ("offsets", "side", "price", "quantity")}
     np.savez(path, price_scale=rows.price_scale, quantity_scale=rows.quantity_scale, **columns)
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     tops: dict[str, tuple[np.ndarray, ...]] = {}
+    failures: dict[str, str] = {}
     for number in range(runs):
-        for side in sides:
-            interpreter = python if side in PEERS else Path(sys.executable)
-            command = [
-                str(interpreter),
-                "-m",
-                "tests.benchmarks.book_sides.timing",
-                side,
-                str(path),
-                str(top_path),
-                "1",
-            ]
-            child = subprocess.run(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=False)
-            if child.returncode != 0:
-                raise SystemExit(f"{side} ended with exit code {child.returncode}")
-            seconds[side] += json.loads(child.stdout.splitlines()[-1])
+        for side in (side for side in sides if side not in failures):
+            interpreter = python if python is not None and side in PEERS else Path(sys.executable)
+            try:
+                answer = run_once(interpreter, "book_sides.timing", side, str(path), str(top_path), "1")
+            except SideError as error:
+                failures[side] = f"{SIDES[side]} ({rows.product}): {error}"
+                continue
+            seconds[side] += json.loads(answer)
             with np.load(top_path) as stored:
                 tops[side] = tuple(stored.values())
-            print(
-                f"run {number + 1}/{runs} {rows.product} {side}: {seconds[side][-1]:.3f} s", file=sys.stderr, flush=True
-            )
-    return {side: Measured(seconds[side], tops[side]) for side in sides}
+            took = f"{rows.product}, round {number + 1}/{runs}, {side}: {seconds[side][-1]:.3f} s"
+            print(took, file=sys.stderr, flush=True)
+    if missing := [side for side in ("ladder", REFERENCE) if side in failures]:
+        raise SystemExit(failures[missing[0]])
+    found = {side: Measured(seconds[side], tops[side]) for side in sides if side not in failures}
+    return found, list(failures.values())
 
 
 def _difference(measured: Mapping[str, Measured], side: str) -> str:

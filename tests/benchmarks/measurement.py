@@ -98,9 +98,36 @@ class SideProcess:
     def _last_line(self) -> str:
         code = self._child.wait()
         self._log.seek(0)
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        said = [line for line in lines if "Error" in line or "Exception" in line] or lines
-        return f"ended with exit code {code}: {said[-1][:300] if said else 'it said nothing'}"
+        return _ending(code, self._log.read().decode(errors="replace"))
+
+
+def run_once(python: Path, module: str, *options: str) -> str:
+    """Run a module of this package that times itself, in a process of its own; return the last line that it prints.
+
+    Raises SideError like SideProcess.
+    """
+    command = [str(python), "-m", f"tests.benchmarks.{module}", *options]
+    try:
+        child = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | _ONE_THREAD,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SideError(f"had no result after {TIMEOUT_S:.0f} s") from None
+    if child.returncode != 0:
+        raise SideError(_ending(child.returncode, child.stderr))
+    return child.stdout.splitlines()[-1]
+
+
+def _ending(code: int, log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = [line for line in lines if "Error" in line or "Exception" in line] or lines
+    return f"ended with exit code {code}: {said[-1][:300] if said else 'it said nothing'}"
 
 
 def cores() -> int:
