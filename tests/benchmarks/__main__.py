@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.benchmarks.measurement import ROOT
 from tests.benchmarks.report import versions
-from tests.benchmarks.section import Section, ratio_table, read_section
+from tests.benchmarks.section import Section, goal_table, ratio_table, read_section
 
 REAL_FLOW = "ETL_RAY_REAL_FLOW"
 TIMEOUT_S = 1800.0
@@ -142,7 +142,8 @@ def report(sections: dict[str, Section], skipped: Sequence[str], seconds: float)
     ratios = [ratio for section in sections.values() for ratio in section.ratios]
     head = ["# Benchmarks", _where(seconds)]
     if ratios:
-        head.append(f"How many times as fast this project is, by medians of the same run:\n\n{ratio_table(ratios)}")
+        head.append(f"How many times as fast this project is, by medians of the same run.\n\n{goal_table(ratios)}")
+        head += [ratio_table(section.ratios) for section in sections.values() if section.ratios]
     for heading, lines in (
         ("Wrong", [line for section in sections.values() for line in section.differences]),
         ("Failed", [line for section in sections.values() for line in section.failures]),

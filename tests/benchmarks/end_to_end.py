@@ -23,7 +23,7 @@ PROGRAM = RaceProgram(
         "duckdb_sql": Side("DuckDB: read_json, COPY"),
         "polars_lazy": Side("Polars: scan_lines, sink"),
         "pyarrow_json": Side("pyarrow: read_json, write_dataset"),
-        "spark_sql": Side("Spark, local mode: read.json, partitionBy", warm_ups=4, stays=True),
+        "spark_sql": Side("Spark: local mode, read.json, partitionBy", warm_ups=4, stays=True),
         "etl_job_books": Side("etl-ray, engine local, with books"),
         "etl_job_ray": Side("etl-ray, engine ray", warm_ups=2, stays=True, all_cores_only=True),
     },

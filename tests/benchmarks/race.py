@@ -27,6 +27,11 @@ class Side:
     stays: bool = False
     all_cores_only: bool = False
 
+    @property
+    def short_name(self) -> str:
+        """Return what stands in front of the colon."""
+        return self.name.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -85,7 +90,7 @@ class Raced:
             )
             for side, runs in self.runs.items()
         ]
-        name = names[first].name.partition(":")[0]
+        name = names[first].short_name
         clock = "CPU" if self.conditions.cores == "one" else "wall"
         header = ("", f"× {name}, CPU", f"× {name}, wall", f"MB/s of {clock}", "CPU s", "wall s", "peak MB")
         return table(header, rows)

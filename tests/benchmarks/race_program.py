@@ -146,7 +146,7 @@ def _ratios(program: RaceProgram, race: Raced) -> list[Ratio]:
     return [
         Ratio(
             f"{what}: {race.conditions.title}",
-            program.sides[other].name,
+            program.sides[other].short_name,
             race.times(side, other),
             program.goals.get((side, other)) if race.conditions.cores == "one" else None,
         )

@@ -59,13 +59,30 @@ class Section:
         return "\n\n".join(part for part in parts if part)
 
 
-def ratio_table(ratios: Sequence[Ratio]) -> str:
-    """Return ratios as a table: what was reached, and the goal where there is one."""
+def goal_table(ratios: Sequence[Ratio]) -> str:
+    """Return the ratios that have a goal, with what was reached."""
     rows = [
-        (ratio.what, ratio.against, f"{ratio.value:.2f}", "" if ratio.goal is None else f"{ratio.goal:g}")
+        (
+            ratio.what,
+            ratio.against,
+            f"{ratio.value:.2f}",
+            f"{ratio.goal:g}",
+            "yes" if ratio.value >= ratio.goal else "no",
+        )
         for ratio in ratios
+        if ratio.goal is not None
     ]
-    return table(("this project's", "against", "times", "goal"), rows)
+    return table(("this project's", "against", "times", "goal", "reached"), rows)
+
+
+def ratio_table(ratios: Sequence[Ratio]) -> str:
+    """Return ratios with a line for each thing and a column for each of what it is held against."""
+    against = list(dict.fromkeys(ratio.against for ratio in ratios))
+    lines: dict[str, dict[str, str]] = {}
+    for ratio in ratios:
+        lines.setdefault(ratio.what, {})[ratio.against] = f"{ratio.value:.2f}"
+    rows = [(what, *(found.get(name, "") for name in against)) for what, found in lines.items()]
+    return table(("times as fast as", *against), rows)
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
