@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ def is_compiled() -> bool:
     return any(folder.glob("kernel.levels_of-*.nbi"))  # what `warm_up` compiles last
 
 
+@cache  # a process that runs several jobs has it from the first
 def warm_up() -> None:
     """Compile everything that is compiled, or load it from disk."""
     delta = NetDelta.of([BID, ASK], [1, 2], [1, 1])

@@ -34,7 +34,7 @@ from etl_ray.tables import TABLES, Numbers
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the output's layout; part of the semantic hash, so that a new layout redoes what an old one wrote."""
 
 DERIVED = (

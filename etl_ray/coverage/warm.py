@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ def is_compiled() -> bool:
     return any(folder.glob("timeline._follow-*.nbi"))
 
 
+@cache  # a process that runs several jobs has it from the first
 def warm_up() -> None:
     """Compile everything that is compiled, or load it from disk."""
     one = np.ones(1, np.int64)

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from etl_ray import storage
-from etl_ray.errors import StorageError
 from etl_ray.orchestrators.custom import ProcessorSpec, apply, load_processors
 from etl_ray.orchestrators.final_files import write_final
 from etl_ray.orchestrators.instruments import instruments
@@ -18,6 +16,7 @@ from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.receipts import Built
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.shards import Piece, Shard, Source
+from etl_ray.orchestrators.staged_rows import GroupReader, telling
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.scan.outcomes import constant, named
 from etl_ray.tables import Numbers, Table
@@ -83,30 +82,20 @@ def _tables(source: Source, chosen: Sequence[Piece], shard: Shard, options: Buil
 
 def _read(source: Source, chosen: Sequence[Piece], shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     table = SOURCES[shard.table]
-    try:
+    with telling(options.staging):
         assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
-        url = storage.join(options.staging, source.path)
-        with storage.open_read(url) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+        with GroupReader.open(storage.join(options.staging, source.path)) as file:
             for piece in chosen:
-                rows = file.read_row_group(piece.group, use_threads=False)
+                rows = file.read(shard.table, piece.group)
                 yield _complete(rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _damaged(options.staging, source, error) from None
-
-
-def _damaged(staging: str, source: Source, error: Exception) -> StorageError:
-    return StorageError(
-        f"the staged piece {storage.redact(storage.join(staging, source.path))} cannot be read: {error}. "
-        f"Delete {storage.redact(staging)} and start again"
-    )
 
 
 def _complete(
-    rows: pa.Table, table: Table, *, shard: Shard, source: Source, assignment: Int32s | None, numbers: Numbers
+    rows: pa.RecordBatch, table: Table, *, shard: Shard, source: Source, assignment: Int32s | None, numbers: Numbers
 ) -> pa.Table:
     """Add what only the whole run knows, and bring columns into the table's order."""
     count = len(rows)
-    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    columns = dict(zip(rows.schema.names, rows.columns, strict=True))
     columns["segment"] = constant(source.segment, count)
     if source.line_offset:
         columns["line"] = pa.array(columns["line"].to_numpy() + source.line_offset)

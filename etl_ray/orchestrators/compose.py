@@ -27,7 +27,16 @@ from etl_ray.orchestrators.composition import Clocked, ComposedShard, Compositio
 from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.publication import Publication
-from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, BookIndex, StagedStretch, book_paths
+from etl_ray.orchestrators.staged_books import (
+    DELTAS_SECTION,
+    MESSAGES,
+    MESSAGES_SECTION,
+    OPERATIONS_SECTION,
+    BookIndex,
+    StagedStretch,
+    book_paths,
+)
+from etl_ray.orchestrators.staged_rows import GroupReader, telling
 from etl_ray.venues.rows import NULL, Int64s
 
 
@@ -205,7 +214,7 @@ def _is_published(plan: BookPlan, unit: BookUnit, staged: StagedStretch, options
     publication = Publication(plan.carriers, plan.brought, options.staging, options.trust_beat)
     if publication.is_certain(unit, _place(unit, staged.last_line)):
         return True
-    messages = read_batches(options.staging, book_paths(unit.name)[1], staged.batches, MESSAGES)
+    messages = read_changes(options.staging, unit, staged)
     index, line, ts = (messages.column(name).to_numpy() for name in ("message_index", "line", "ts_server"))
     owner = connections_of(unit, index, options.staging)
     place = line + places.place(unit.segment, unit.line_offset)
@@ -213,7 +222,7 @@ def _is_published(plan: BookPlan, unit: BookUnit, staged: StagedStretch, options
 
 
 def _stretches(plan: BookPlan, unit: BookUnit, staging: str) -> tuple[StagedStretch, ...]:
-    url = storage.join(staging, book_paths(unit.name)[3])
+    url = storage.join(staging, book_paths(unit.name)[2])
     index = from_json(BookIndex, storage.read_bytes(url), storage.redact(url))
     return next(book.stretches for book in index.books if book.product == plan.product)
 
@@ -222,11 +231,11 @@ def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str
     """Yield what a stretch does, by connection."""
     owner = np.array(unit.connections[:1])
     if unit.assignment is not None:
-        messages = read_batches(staging, book_paths(unit.name)[1], staged.batches, MESSAGES)
+        messages = read_changes(staging, unit, staged)
         owner = connections_of(unit, messages.column("message_index").to_numpy(), staging)
     if owner.min() == owner.max():
-        net = read_batches(staging, book_paths(unit.name)[2], (staged.delta,), OPERATIONS)
-        side, price, quantity = (column.to_numpy() for column in net.columns)
+        with telling(staging), GroupReader.open(storage.join(staging, book_paths(unit.name)[1])) as file:
+            side, price, quantity = (column.to_numpy() for column in file.read(DELTAS_SECTION, staged.delta).columns)
         delta = NetDelta.stored(staged.is_reset, side, price, quantity).rescaled(
             10 ** (plan.price_scale - staged.price_scale), 10 ** (plan.quantity_scale - staged.quantity_scale)
         )
@@ -258,23 +267,21 @@ def connections_of(unit: BookUnit, message_index: np.ndarray, staging: str) -> I
     return owners
 
 
-def read_batches(staging: str, path: str, batches: tuple[int, ...], schema: pa.Schema) -> pa.Table:
-    """Return some batches of a staged file, one after the other."""
-    url = storage.join(staging, path)
-    with storage.open_read(url) as file, pa.ipc.open_file(file) as reader:
-        return pa.Table.from_batches([reader.get_batch(batch) for batch in batches], schema=schema).combine_chunks()
+def read_changes(staging: str, unit: BookUnit, staged: StagedStretch) -> pa.Table:
+    """Return the messages of a stretch that change the book."""
+    with telling(staging), GroupReader.open(storage.join(staging, book_paths(unit.name)[1])) as file:
+        batches = [file.read(MESSAGES_SECTION, batch) for batch in staged.batches]
+    return pa.Table.from_batches(batches, schema=MESSAGES).combine_chunks()
 
 
 def read_operations(
     staging: str, unit: BookUnit, staged: StagedStretch, price_scale: int, quantity_scale: int
 ) -> tuple[np.ndarray, Int64s, Int64s]:
     """Return side, price and quantity of all operations of a stretch at the given scales."""
-    path = book_paths(unit.name)[0]
-    url = storage.join(staging, path)
     sides, prices, quantities = [], [], []
-    with storage.open_read(url) as file, pa.ipc.open_file(file) as reader:
+    with telling(staging), GroupReader.open(storage.join(staging, book_paths(unit.name)[0])) as file:
         for batch, (price_own, quantity_own) in zip(staged.batches, staged.scales, strict=True):
-            side, price, quantity = (column.to_numpy() for column in reader.get_batch(batch).columns)
+            side, price, quantity = (column.to_numpy() for column in file.read(OPERATIONS_SECTION, batch).columns)
             sides.append(side)
             prices.append(price * 10 ** (price_scale - price_own))
             quantities.append(quantity * 10 ** (quantity_scale - quantity_own))

@@ -142,7 +142,7 @@ class Composition:
     def _copied(self, start: StartBook, *, is_kept: bool) -> StartBook:
         if not is_kept or start.batch == NOT_KEPT:
             return replace(start, batch=NOT_KEPT)
-        return replace(start, batch=self._write(_read(self._staging, self._source, start.batch)))
+        return replace(start, batch=self._write(read_book(self._staging, self._source, start.batch)))
 
     def _starts(self) -> Iterator[StartBook]:
         for connection, book in sorted(self._books.items()):
@@ -240,7 +240,7 @@ class Composition:
             for shard in earlier
         ]
         for book in map(start, starts):
-            levels = _read(self._staging, kept.path, book.batch)
+            levels = read_book(self._staging, kept.path, book.batch)
             self._books[book.connection] = _Book(levels, book.clock, book.last)
         self._clock, self._source = clock, kept.path
         return True
@@ -264,7 +264,8 @@ def resumed(plan: BookPlan, staging: str, interval_ns: int) -> Composition:
     return found if kept is not None and found.resume(kept) else Composition(plan, staging, interval_ns)
 
 
-def _read(staging: str, path: str, batch: int) -> NetDelta:
+def read_book(staging: str, path: str, batch: int) -> NetDelta:
+    """Return a book that composing has written."""
     with storage.open_read(storage.join(staging, path)) as file, pa.ipc.open_file(file) as reader:
         return NetDelta.full(*(column.to_numpy() for column in reader.get_batch(batch).columns))
 

@@ -15,7 +15,8 @@ from etl_ray.config.prices import Prices
 from etl_ray.orchestrators.bundles import LONGEST_S
 from etl_ray.orchestrators.expected_rows import BUILT
 from etl_ray.orchestrators.rates import AT_ONCE, FILE_SIZES, PIECES_PER_UNIT, RATES, WINDOW_BYTES, Cost
-from etl_ray.orchestrators.staging import staged_schema
+from etl_ray.orchestrators.staging import staged_columns
+from etl_ray.orchestrators.unit_options import staged_partitions
 from etl_ray.orchestrators.workload import Workload
 from etl_ray.tables import TABLES
 from etl_ray.tables.book import BookColumns, book_table
@@ -23,7 +24,7 @@ from etl_ray.tables.book import BookColumns, book_table
 SCHEDULED = 0.95
 """Share of the time of workers that is work: the rest is handing out tasks, and the end of stages."""
 _S_PER_HOUR = 3600
-_PRUNED_FILES = 6  # pieces of a unit that go when their days are over
+_PRUNED_FILES = 2  # pieces of a unit that go when their days are over
 Quantities = Mapping[str, float]
 
 
@@ -74,6 +75,7 @@ def output_bytes(work: Workload, columns: BookColumns) -> dict[str, int]:
 def quantities(work: Workload, config: JobConfig, sizes: Mapping[str, int]) -> dict[str, Quantities]:
     """Return what the costs of each stage depend on, as RATES names it; `sizes` are those of tables."""
     groups, staged, products = work.groups, work.staged_rows, work.products
+    parted = staged_partitions(config)
     days, files = work.days, work.files
     built = {table: staged[table] for table in BUILT if table in staged}
     found: dict[str, Quantities] = {
@@ -81,7 +83,7 @@ def quantities(work: Workload, config: JobConfig, sizes: Mapping[str, int]) -> d
             "mb": work.unpacked_bytes / 1e6,
             "zst_mb": work.unpacked.get("zstd", 0) / 1e6,
             "gz_mb": work.unpacked.get("gzip", 0) / 1e6,
-            "mcells": sum(rows * len(staged_schema(table, config.numbers)) for table, rows in staged.items()) / 1e6,
+            "mcells": sum(rows * len(staged_columns(table, parted[table])) for table, rows in staged.items()) / 1e6,
             "groups": sum(groups.values()),
             "book_mrows": work.operations / 1e6,
             "book_products": work.stretches,

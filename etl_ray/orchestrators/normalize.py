@@ -14,7 +14,7 @@ from etl_ray.errors import SegmentError
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.numbered import NumberedWriter
 from etl_ray.orchestrators.receipts import Counts, FirstReject, Receipt
-from etl_ray.orchestrators.selection import Selection, Sorted, select_rows, sort_messages
+from etl_ray.orchestrators.selection import Selection, Sorted, product_by_product, select_rows, sort_messages
 from etl_ray.orchestrators.staged_books import BookStager
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, StagedWriter
 from etl_ray.readers.blocks import Block, BlockBuffer, LongLine, read_blocks
@@ -74,7 +74,7 @@ class Normalizer:
         account = _Account((*self._venue.channels, *self._venue.private_channels), "errors" in options.tables)
         self._parser.begin_unit()
         with (
-            StagedWriter(options.staging, unit.name, options.numbers, options.partition_cols) as writer,
+            StagedWriter(options.staging, unit.name, options.partition_cols) as writer,
             NumberedWriter(options.staging, unit.name) as numbered,
             BookStager(options.staging, unit.name) as books,
         ):
@@ -129,20 +129,26 @@ class Normalizer:
                 continue
             if options.books and shape.table == "level2":
                 self._stage_books(rows, parsed, before, books)
-            assemble = self._venue.assemble[shape.table]
             if shape.table == "status" and "instruments" in options.tables:
-                writer.write("instruments", {**assemble(rows), MESSAGE_INDEX: pa.array(before + rows.message)})
+                writer.write("instruments", self._assembled("instruments", shape, rows, before))
             if shape.table in options.tables:
                 rows = select_rows(
                     rows, _product_key(shape), parsed, accepted=sorted_messages.accepted, selection=options.selection
                 )
-                writer.write(shape.table, {**assemble(rows), MESSAGE_INDEX: pa.array(before + rows.message)})
+                writer.write(shape.table, self._assembled(shape.table, shape, rows, before))
         date = unit.segment.date
         if parsed.errors and "errors" in options.tables:
             writer.write("errors", error_columns(parsed.errors, date))
         if parsed.rejects:
             writer.write("rejects", reject_columns(parsed.rejects, date))
         return sorted_messages
+
+    def _assembled(self, table: str, shape: Shape, rows: Rows, before: int) -> dict[str, pa.Array]:
+        """Return the columns of rows: by product if the table is parted so, and nothing has to be moved later."""
+        key = _product_key(shape)
+        if key is not None and "product_id" in self.options.partition_cols[table]:
+            rows = product_by_product(rows, key)
+        return {**self._venue.assemble[shape.table](rows), MESSAGE_INDEX: pa.array(rows.message + np.int32(before))}
 
     def _stage_books(self, rows: Rows, parsed: Parsed, before: int, books: BookStager) -> None:
         """Stage the books of the selected products, whatever range and channels are: these limit rows only."""

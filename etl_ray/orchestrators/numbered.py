@@ -17,8 +17,8 @@ from etl_ray import storage
 from etl_ray.coverage import places
 from etl_ray.coverage.places import Edge
 from etl_ray.coverage.timeline import Stretch, Timeline
-from etl_ray.errors import StorageError
 from etl_ray.orchestrators.receipts import NumberedFile, Receipt
+from etl_ray.orchestrators.staged_rows import GroupReader, GroupWriter, telling
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker, Parsed
 from etl_ray.venues.coinbase import SNAPSHOT
@@ -27,7 +27,6 @@ from etl_ray.venues.rows import Int32s, Int64s
 NUMBERED = "numbered"
 ASSIGNED = "connections"
 """Below the staging directory: which message is of which connection, as the last run has found it."""
-MARKED = "marks"
 _INDEX = np.dtype("<i4")
 # Times and counters are NULL where there is none; `channel` is an index into the parser's channels.
 _SCHEMA = pa.schema(
@@ -42,6 +41,7 @@ _SCHEMA = pa.schema(
 )
 
 
+MESSAGES_SECTION, _MARKED = "messages", "marks"
 _MENTION, _SNAPSHOT, _REJECT = range(3)
 _MARKS = pa.schema([("kind", pa.int8()), ("message_index", pa.int32()), ("product", pa.int32())])
 
@@ -65,19 +65,14 @@ class NumberedWriter:
 
     def __init__(self, staging: str, unit: str) -> None:
         self._staging = staging
-        self._marks_path, self._path = _paths(unit)
+        self._path = numbered_path(unit)
         self._stack = ExitStack()
         self._count = 0
 
     def __enter__(self) -> NumberedWriter:
-        self._stream = self._open(self._path, _SCHEMA)
-        self._marks = self._open(self._marks_path, _MARKS)
+        url = storage.join(self._staging, self._path)
+        self._writer = GroupWriter(self._stack.enter_context(storage.open_write(url, durable=False)))
         return self
-
-    def _open(self, path: str, schema: pa.Schema) -> pa.ipc.RecordBatchStreamWriter:
-        file = self._stack.enter_context(storage.open_write(storage.join(self._staging, path), durable=False))
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        return self._stack.enter_context(pa.ipc.new_stream(file, schema, options=options))
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
@@ -94,8 +89,9 @@ class NumberedWriter:
             "ts_server": messages.ts_server,
             "channel": messages.channel,
         }
-        self._stream.write_batch(
-            pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in _SCHEMA.names], schema=_SCHEMA)
+        self._writer.write(
+            MESSAGES_SECTION,
+            pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in _SCHEMA.names], schema=_SCHEMA),
         )
         for kind, message, product in _marked(parsed):
             codes = [
@@ -103,17 +99,16 @@ class NumberedWriter:
                 (message + before).astype(np.int32),
                 product.astype(np.int32),
             ]
-            self._marks.write_batch(pa.RecordBatch.from_arrays([pa.array(column) for column in codes], schema=_MARKS))
+            marks = pa.RecordBatch.from_arrays([pa.array(column) for column in codes], schema=_MARKS)
+            self._writer.write(_MARKED, marks)
         self._count += len(messages)
         return before
 
     def finish(self, symbols: Sequence[str]) -> NumberedFile:
         """Close the file and describe it; products index `symbols`."""
+        self._writer.finish()
         self._stack.close()
-        size, marks_size = (
-            storage.file_info(storage.join(self._staging, path)).size for path in (self._path, self._marks_path)
-        )
-        return NumberedFile(self._path, size, self._marks_path, marks_size, tuple(symbols))
+        return NumberedFile(self._path, self._writer.bytes, tuple(symbols))
 
 
 def _marked(parsed: Parsed) -> Iterator[tuple[int, Int64s, Int64s]]:
@@ -143,22 +138,22 @@ class NumberedReader:
 
     def __init__(self, staging: str, units: Sequence[Unit]) -> None:
         self.staging = staging
-        paths = (path for unit in units for path in _paths(unit.name))
-        urls = (storage.join(staging, path) for path in paths)
-        self._files = storage.map_ahead(staging, storage.read_bytes, urls)
+        urls = (storage.join(staging, numbered_path(unit.name)) for unit in units)
+        self._files = storage.map_ahead(staging, lambda url: (url, storage.read_bytes(url)), urls)
 
-    def marks(self, numbered: NumberedFile) -> list[_Marks]:
-        """Return what is noted of messages of the next unit."""
-        table = pa.Table.from_batches(_batches(self.staging, numbered.marks, self._next()), schema=_MARKS)
-        kind, message, product = (column.to_numpy().astype(np.int64) for column in table.columns)
-        return [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
+    def next_unit(self) -> tuple[list[_Marks], Iterator[pa.RecordBatch]]:
+        """Return what is noted of messages of the next unit, and these messages."""
+        url, data = next(self._files)
+        with telling(self.staging):
+            file = GroupReader(BytesIO(data), url)
+            noted = pa.Table.from_batches(_batches(file, _MARKED), schema=_MARKS)
+        kind, message, product = (column.to_numpy().astype(np.int64) for column in noted.columns)
+        marks = [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
+        return marks, self._messages(file)
 
-    def batches(self, numbered: NumberedFile) -> Iterator[pa.RecordBatch]:
-        """Yield the messages of that unit."""
-        return _batches(self.staging, numbered.path, self._next())
-
-    def _next(self) -> BinaryIO:
-        return BytesIO(next(self._files))
+    def _messages(self, file: GroupReader) -> Iterator[pa.RecordBatch]:
+        with telling(self.staging), file:
+            yield from _batches(file, MESSAGES_SECTION)
 
 
 def follow_messages(
@@ -181,11 +176,11 @@ def follow_messages(
     def path() -> str:
         return f"{ASSIGNED}/{unit.name}-{digest.hexdigest()[:16]}.int32"
 
-    marks = reader.marks(receipt.numbered)
+    marks, batches = reader.next_unit()
     before = 0
     with ExitStack() as stack:
         file: BinaryIO | None = None
-        for batch in reader.batches(receipt.numbered):
+        for batch in batches:
             columns = {name: batch.column(name).to_numpy() for name in batch.schema.names}
             lines, symbols = columns["line"], receipt.numbered.symbols
 
@@ -247,8 +242,8 @@ def _note_marks(marks: list[_Marks], stretch: Stretch, before: int, symbols: Seq
 
 def read_messages(staging: str, path: str) -> pa.Table:
     """Return the staged messages of a unit."""
-    with storage.open_read(storage.join(staging, path)) as file:
-        return pa.Table.from_batches(_batches(staging, path, file), schema=_SCHEMA)
+    with telling(staging), GroupReader.open(storage.join(staging, path)) as file:
+        return pa.Table.from_batches(_batches(file, MESSAGES_SECTION), schema=_SCHEMA)
 
 
 def read_assignment(staging: str, path: str) -> Int32s:
@@ -271,17 +266,10 @@ class _Marks:
     product: Int64s
 
 
-def _paths(unit: str) -> tuple[str, str]:
-    """Return where the marks of a unit are, and its messages, below the staging directory."""
-    return f"{MARKED}/{unit}.arrow", f"{NUMBERED}/{unit}.arrow"
+def numbered_path(unit: str) -> str:
+    """Return where the messages of a unit are, below the staging directory."""
+    return f"{NUMBERED}/{unit}.rows"
 
 
-def _batches(staging: str, path: str, file: BinaryIO) -> Iterator[pa.RecordBatch]:
-    try:
-        with pa.ipc.open_stream(file) as stream:
-            yield from stream
-    except pa.ArrowInvalid as error:
-        raise StorageError(
-            f"the staged piece {storage.redact(storage.join(staging, path))} cannot be read: {error}. "
-            f"Delete {storage.redact(staging)} and start again"
-        ) from None
+def _batches(file: GroupReader, section: str) -> Iterator[pa.RecordBatch]:
+    return (file.read(section, group) for group in range(file.count(section)))

@@ -20,9 +20,12 @@ def write_partitions(
 ) -> Iterator[BuiltFile]:
     """Write rows, in their order, to the `number`-th file of each partition; the user's processors come before."""
     processors = options.processors.get(table, ())
-    for values, part in split(rows.combine_chunks(), partition_cols):
+    if not len(rows):
+        return
+    (whole,) = rows.combine_chunks().to_batches()
+    for values, part in split(whole, [whole.column(name) for name in partition_cols]):
         directory = partition_path(table, partition_cols, values)
-        batches = iter([_compact(part)])
+        batches = iter([_compact(pa.Table.from_batches([part]))])
         if processors:
             batches = apply(load_processors(processors), batches, directory)
         groups = list(grouped(batches, options.rows_per_group))

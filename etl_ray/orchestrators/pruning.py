@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from etl_ray.orchestrators.receipts import Pieces, Receipt, UnitFacts
+from etl_ray.orchestrators.staging import PRUNABLE
 from etl_ray.venues.rows import NS_PER_DAY
 
-_PRUNED = ("level2/", "ticker/", "heartbeats/", "status/", "subscriptions/", "book/operations/")
-"""Rows that are cut by arrival: of what stays as it is none are read again. Other pieces meet later ones."""
+_PRUNED = (f"{PRUNABLE}/", "book/operations/")
 
 
 def is_prunable(path: str) -> bool:
@@ -20,7 +20,6 @@ def sizes_of(receipt: Receipt) -> dict[str, int]:
     """Return the sizes of a unit's staged files, by path below the staging directory."""
     sizes = {file.path: file.bytes for file in receipt.files}
     sizes[receipt.numbered.path] = receipt.numbered.bytes
-    sizes[receipt.numbered.marks] = receipt.numbered.marks_bytes
     return sizes | (receipt.book.sizes if receipt.book else {})
 
 

@@ -126,7 +126,7 @@ GROUP_KEPT_BYTES = 1_000
 """What a staged row group takes beside its rows, and what of that is kept for later runs."""
 WINDOW_BYTES = 16 << 20
 """Of a ranged request, when a segment is read from its beginning to its end."""
-PIECES_PER_UNIT = 15
+PIECES_PER_UNIT = 8
 """Files that a unit leaves in staging, of which a listing tells a thousand per request."""
 WORKER_MB = 704
 """The peak of a worker in `tests.benchmarks.memory`, with `block_mb: 32`, whatever the size of the segment."""

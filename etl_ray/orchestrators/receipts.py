@@ -26,7 +26,7 @@ class StagedGroup:
 
 @dataclass(frozen=True)
 class StagedFile:
-    """The staged rows of one table, in a file of `bytes` at `path` below the staging directory."""
+    """The staged rows of one table, with others in a file of `bytes` at `path` below the staging directory."""
 
     table: str
     path: str
@@ -36,15 +36,10 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class NumberedFile:
-    """Where the numbers of a unit's messages are, below the staging directory; their products index `symbols`.
-
-    In `marks` is noted which messages hold snapshots or further products, and where lines were rejected.
-    """
+    """Where the numbers of a unit's messages are, below the staging directory; their products index `symbols`."""
 
     path: str
     bytes: int
-    marks: str
-    marks_bytes: int
     symbols: tuple[str, ...]
 
 

@@ -13,9 +13,10 @@ from etl_ray.book import Ladder, NetDelta, Replay, ReplayOptions, States, Update
 from etl_ray.coverage import places
 from etl_ray.coverage.states import BookStates
 from etl_ray.orchestrators.book_plans import BookShard, Stretch
-from etl_ray.orchestrators.compose import connections_of, read_batches, read_operations
+from etl_ray.orchestrators.compose import connections_of, read_changes, read_operations
+from etl_ray.orchestrators.composition import read_book
 from etl_ray.orchestrators.publication import Publication
-from etl_ray.orchestrators.staged_books import MESSAGES, OPERATIONS, book_paths
+from etl_ray.orchestrators.staged_books import MESSAGES
 from etl_ray.venues.rows import NS_PER_DAY, NULL, Bools, Int8s, Int64s
 
 CHUNK_MESSAGES = 32_768
@@ -251,7 +252,7 @@ class ShardReplay:
 
     def _read(self, stretch: Stretch) -> tuple[BookMessages, Int64s, tuple[np.ndarray, Int64s, Int64s]]:
         unit = self._shard.units[stretch.unit]
-        table = read_batches(self._staging, book_paths(unit.name)[1], stretch.staged.batches, MESSAGES)
+        table = read_changes(self._staging, unit, stretch.staged)
         columns = {name: table.column(name).to_numpy() for name in MESSAGES.names}
         owner = connections_of(unit, columns["message_index"], self._staging)
         place = columns["line"] + places.place(unit.segment, unit.line_offset)
@@ -277,8 +278,7 @@ def start_streams(shard: BookShard, staging: str) -> dict[int, Stream]:
     streams = {}
     carriers = {carrier.connection: carrier for carrier in shard.carriers}
     for start in shard.starts:
-        table = read_batches(staging, shard.starts_path, (start.batch,), OPERATIONS)
-        book = NetDelta.full(*(column.to_numpy() for column in table.columns))
+        book = read_book(staging, shard.starts_path, start.batch)
         carrier = carriers[start.connection]
         streams[start.connection] = Stream(
             start.connection, carrier.id, carrier.states, book, clock=start.clock, last=start.last

@@ -25,7 +25,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Piece:
-    """A row group of a source, both by index."""
+    """A group of rows of the shard's table in a source, both by index."""
 
     source: int
     group: int
@@ -55,12 +55,12 @@ class Shard:
         return self._id(self.pieces[-1])
 
     def _id(self, piece: Piece) -> str:
-        return piece_id(self.sources[piece.source].path, piece.group)
+        return piece_id(self.table, self.sources[piece.source].path, piece.group)
 
 
-def piece_id(path: str, group: int) -> str:
-    """Return what tells a row group of a staged file from all others."""
-    return f"{path}#{group}"
+def piece_id(table: str, path: str, group: int) -> str:
+    """Return what tells a group of staged rows from all others."""
+    return f"{table}/{unit_of(path)}#{group}"
 
 
 def unit_of(path: str) -> str:

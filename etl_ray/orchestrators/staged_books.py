@@ -1,9 +1,9 @@
 """Stage 1 of the books: a unit's changes of each book as exact integers, and what they come to, staged by product.
 
 Beside the rows of `level2`, which are limited to what is selected, a unit stages all changes of the selected products:
-an Arrow file of operations and one of messages, with a batch per (block, product) each, and a file of net deltas with a
-batch per (product, stretch). A stretch is some consecutive blocks; its delta turns the book before it into the one
-behind it.
+operations and messages, with a group per (block, product) each, and net deltas with a group per (product, stretch). A
+stretch is some consecutive blocks; its delta turns the book before it into the one behind it. Operations have a file of
+their own, since those of old segments are not kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from etl_ray.book.updates import MAX_PRICE
 from etl_ray.orchestrators.messages import to_json
 from etl_ray.orchestrators.receipts import BookFiles, BookReceipt
 from etl_ray.orchestrators.scales import Scales
+from etl_ray.orchestrators.staged_rows import GroupWriter
 from etl_ray.venues.rows import NS_PER_DAY, NULL, Int8s, Int32s, Int64s, Rows
 
 OPERATIONS = pa.schema([("side", pa.int8()), ("price", pa.int64()), ("quantity", pa.int64())])
@@ -40,7 +41,8 @@ MESSAGES = pa.schema(
 )
 """`operations` counts the message's own; times are ns, NULL where there is none."""
 
-FOLDERS = ("book/operations", "book/messages", "book/deltas", "book/index")
+FOLDERS = ("book/operations", "book/deltas", "book/index")
+OPERATIONS_SECTION, MESSAGES_SECTION, DELTAS_SECTION = "operations", "messages", "deltas"
 STRETCH_OPERATIONS = 500_000
 MAX_QUANTITY = 2**63 - 1
 _TENS = np.array([10**k for k in range(19)], np.int64)
@@ -104,14 +106,9 @@ class _Book:
     overflow: bool = False
 
 
-def book_paths(unit: str) -> tuple[str, str, str, str]:
-    """Return where, below the staging directory, a unit's operations, messages, deltas and index are."""
-    return (
-        f"book/operations/{unit}.arrow",
-        f"book/messages/{unit}.arrow",
-        f"book/deltas/{unit}.arrow",
-        f"book/index/{unit}.json",
-    )
+def book_paths(unit: str) -> tuple[str, str, str]:
+    """Return where, below the staging directory, a unit's operations are, its messages and deltas, and its index."""
+    return f"book/operations/{unit}.rows", f"book/deltas/{unit}.rows", f"book/index/{unit}.json"
 
 
 class BookStager:
@@ -133,18 +130,14 @@ class BookStager:
         """Open the files, unless that is done: a run without books has none."""
         if not self._is_open:
             self._is_open = True
-            self._operations, self._messages, self._net = (
-                self._open(path, schema)
-                for path, schema in zip(self._paths, (OPERATIONS, MESSAGES, OPERATIONS), strict=False)
-            )
+            self._operations, self._others = (self._open(path) for path in self._paths[:2])
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
-    def _open(self, path: str, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
-        file = self._stack.enter_context(storage.open_write(storage.join(self._staging, path), durable=False))
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        return self._stack.enter_context(pa.ipc.new_file(file, schema, options=options))
+    def _open(self, path: str) -> GroupWriter:
+        url = storage.join(self._staging, path)
+        return GroupWriter(self._stack.enter_context(storage.open_write(url, durable=False)))
 
     def add(self, rows: Rows, before: int) -> None:
         """Stage the rows of `level2` of a block; `before` messages of the unit came earlier."""
@@ -164,8 +157,9 @@ class BookStager:
             book.overflow = True
             return
         arrays = [changes.side, scaled.price, scaled.quantity]
-        self._operations.write_batch(pa.RecordBatch.from_arrays([pa.array(item) for item in arrays], schema=OPERATIONS))
-        self._messages.write_batch(changes.messages)
+        operations = pa.RecordBatch.from_arrays([pa.array(item) for item in arrays], schema=OPERATIONS)
+        self._operations.write(OPERATIONS_SECTION, operations)
+        self._others.write(MESSAGES_SECTION, changes.messages)
         book.batches.append(self._batches)
         self._batches += 1
         book.scales.append((scaled.price_scale, scaled.quantity_scale))
@@ -193,7 +187,7 @@ class BookStager:
             return
         delta = book.delta
         arrays = [pa.array(item) for item in (delta.side, delta.price, delta.quantity)]
-        self._net.write_batch(pa.RecordBatch.from_arrays(arrays, schema=OPERATIONS))
+        self._others.write(DELTAS_SECTION, pa.RecordBatch.from_arrays(arrays, schema=OPERATIONS))
         book.done.append(
             StagedStretch(
                 batches=tuple(book.batches),
@@ -221,14 +215,17 @@ class BookStager:
         self._begin()
         for _, book in sorted(self._books.items()):
             self._finish_stretch(book)
+        for writer in (self._operations, self._others):
+            writer.finish()
         self._stack.close()
         index = BookIndex(
             tuple(StagedBook(product, tuple(book.done)) for product, book in sorted(self._books.items()) if book.done)
         )
-        url = storage.join(self._staging, self._paths[3])
-        storage.write_bytes(url, to_json(index), durable=False)
+        packed = to_json(index)
+        storage.write_bytes(storage.join(self._staging, self._paths[2]), packed, durable=False)
+        sizes = (self._operations.bytes, self._others.bytes, len(packed))
         return BookFiles(
-            sizes={path: storage.file_info(storage.join(self._staging, path)).size for path in self._paths},
+            sizes=dict(zip(self._paths, sizes, strict=True)),
             products=tuple(_receipt(product, book) for product, book in sorted(self._books.items())),
         )
 

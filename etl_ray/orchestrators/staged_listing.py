@@ -9,12 +9,12 @@ from etl_ray import storage
 from etl_ray.errors import ConfigError
 from etl_ray.orchestrators.isolation import BEGUN
 from etl_ray.orchestrators.kept_composition import COMPOSED
-from etl_ray.orchestrators.numbered import ASSIGNED, MARKED, NUMBERED
+from etl_ray.orchestrators.numbered import ASSIGNED, NUMBERED
 from etl_ray.orchestrators.staged_books import FOLDERS
-from etl_ray.orchestrators.staging import SOURCES
+from etl_ray.orchestrators.staging import KEPT, PRUNABLE
 from etl_ray.storage import FileInfo
 
-_FOLDERS = (*SOURCES, NUMBERED, MARKED, ASSIGNED, *FOLDERS, COMPOSED, "receipts", BEGUN)
+_FOLDERS = (PRUNABLE, KEPT, NUMBERED, ASSIGNED, *FOLDERS, COMPOSED, "receipts", BEGUN)
 _AT_ONCE = 4  # each folder may hold a hundred thousand
 
 

@@ -204,7 +204,7 @@ def _cut(
     for end, count in enumerate(found.rows, 1):
         rows += count
         is_full = rows_per_file is not None and rows >= rows_per_file
-        if end < len(found.rows) and not is_full and not cuts.between(*_ids(found, sources, end - 1, end)):
+        if end < len(found.rows) and not is_full and not cuts.between(*_ids(table, found, sources, end - 1, end)):
             continue
         used = tuple(dict.fromkeys(found.sources[begin:end]))
         index = {source: position for position, source in enumerate(used)}
@@ -222,5 +222,5 @@ def _cut(
         begin, number, rows = end, number + 1, 0
 
 
-def _ids(found: _Partition, sources: Sequence[Source], *pieces: int) -> tuple[str, ...]:
-    return tuple(piece_id(sources[found.sources[piece]].path, found.groups[piece]) for piece in pieces)
+def _ids(table: str, found: _Partition, sources: Sequence[Source], *pieces: int) -> tuple[str, ...]:
+    return tuple(piece_id(table, sources[found.sources[piece]].path, found.groups[piece]) for piece in pieces)

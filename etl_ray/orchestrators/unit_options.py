@@ -22,6 +22,14 @@ def selection_of(config: JobConfig, range_ns: TimeRange) -> Selection:
     return Selection(channels, config.products, *range_ns)
 
 
+def staged_partitions(config: JobConfig) -> dict[str, tuple[str, ...]]:
+    """Return by which columns the staged rows of each table are parted."""
+    # Copies of a trade have to meet, and versions of a candle.
+    return {table: config.partition_cols(table) for table in TABLES} | dict.fromkeys(
+        (MARKET_TRADES.name, CANDLES.name), ("product_id",)
+    )
+
+
 def unit_options(config: JobConfig, range_ns: TimeRange, staging: str) -> NormalizeOptions:
     """Return how units are normalized, their pieces put below `staging`."""
     enabled = config.enabled_channels()
@@ -30,9 +38,7 @@ def unit_options(config: JobConfig, range_ns: TimeRange, staging: str) -> Normal
         tables=(*enabled, "rejects", *(("instruments",) if "status" in enabled else ())),
         selection=selection_of(config, range_ns),
         numbers=config.numbers,
-        # Copies of a trade have to meet, and versions of a candle.
-        partition_cols={table: config.partition_cols(table) for table in TABLES}
-        | dict.fromkeys((MARKET_TRADES.name, CANDLES.name), ("product_id",)),
+        partition_cols=staged_partitions(config),
         block_bytes=config.staging.block_bytes,
         max_line_bytes=config.staging.max_line_bytes,
         staging=staging,

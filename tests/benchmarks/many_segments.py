@@ -27,6 +27,7 @@ from etl_ray.config import JobConfig
 from etl_ray.orchestrators.committed import read_committed
 from etl_ray.orchestrators.manifest import Ledger, Manifest
 from etl_ray.orchestrators.messages import to_json
+from etl_ray.orchestrators.numbered import numbered_path
 from etl_ray.orchestrators.receipt_files import write_receipts
 from etl_ray.orchestrators.receipt_store import ReceiptStore
 from etl_ray.orchestrators.receipts import (
@@ -46,6 +47,7 @@ from etl_ray.orchestrators.results import Cut, Result, key_of, write_results
 from etl_ray.orchestrators.resume import finished_units
 from etl_ray.orchestrators.run_plan import RunPlan, plan_run
 from etl_ray.orchestrators.staged_books import book_paths
+from etl_ray.orchestrators.staging import piece_path
 from etl_ray.readers.segments import find_segments
 
 ALL_PRODUCTS, ACTIVE, SIZE = 500, 20, 1000
@@ -112,8 +114,9 @@ class FakedFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no 
 @cache
 def pieces() -> dict[str, str]:
     """Return the folders of staged pieces with the suffixes of their files."""
-    found = dict.fromkeys(TABLES_STAGED, ".parquet") | {"numbered": ".arrow", "marks": ".arrow", "receipts": ".json"}
-    return found | {path.rpartition("/")[0]: f".{path.rpartition('.')[2]}" for path in book_paths("x")}
+    of_tables = (piece_path(table, "x") for table in TABLES_STAGED)
+    paths = (*of_tables, numbered_path("x"), *book_paths("x"), "receipts/x.json")
+    return {path.rpartition("/")[0]: f".{path.rpartition('.')[2]}" for path in paths}
 
 
 @cache
@@ -132,11 +135,11 @@ def receipt_of(unit: str, index: int) -> Receipt:
         unit=unit,
         counts=Counts(lines=SIZE, accepted=SIZE),
         messages={"l2_data": SIZE},
-        numbered=NumberedFile(f"numbered/{unit}.arrow", SIZE, f"marks/{unit}.arrow", SIZE, tuple(products)),
+        numbered=NumberedFile(numbered_path(unit), SIZE, tuple(products)),
         files=tuple(
             StagedFile(
                 table,
-                f"{table}/{unit}.parquet",
+                piece_path(table, unit),
                 SIZE,
                 tuple(
                     StagedGroup((item,), SIZE, ids) if table == "market_trades" else StagedGroup((item, date), SIZE)

@@ -24,7 +24,7 @@ from etl_ray.orchestrators.books import plan_books
 from etl_ray.orchestrators.compose import ComposeOptions, compose
 from etl_ray.orchestrators.cuts import Cuts
 from etl_ray.orchestrators.messages import to_json
-from etl_ray.orchestrators.numbered import _MARKS, _SCHEMA
+from etl_ray.orchestrators.numbered import _SCHEMA, MESSAGES_SECTION, numbered_path
 from etl_ray.orchestrators.receipt_store import ReceiptStore
 from etl_ray.orchestrators.receipts import (
     BookFiles,
@@ -36,7 +36,16 @@ from etl_ray.orchestrators.receipts import (
     StagedGroup,
     TradeIds,
 )
-from etl_ray.orchestrators.staged_books import OPERATIONS, BookIndex, StagedBook, StagedStretch, book_paths
+from etl_ray.orchestrators.staged_books import (
+    DELTAS_SECTION,
+    OPERATIONS,
+    BookIndex,
+    StagedBook,
+    StagedStretch,
+    book_paths,
+)
+from etl_ray.orchestrators.staged_rows import GroupWriter
+from etl_ray.orchestrators.staging import piece_path
 from etl_ray.orchestrators.stitch import stitch
 from etl_ray.readers.segments import Segment, Unit
 from etl_ray.tables import TABLES
@@ -68,23 +77,22 @@ class Staging:
         self._root = root
         for folder in (
             "numbered",
-            "marks",
             "book/operations",
-            "book/messages",
             "book/deltas",
             "book/index",
         ):
             (root / folder).mkdir(parents=True)
-        self._marks, self._deltas = root / "marks.arrow", root / "deltas.arrow"
-        with pa.ipc.new_stream(str(self._marks), _MARKS):
-            pass
+        self._deltas = root / "deltas.rows"
         draw = np.random.default_rng(7)
-        with pa.ipc.new_file(str(self._deltas), OPERATIONS) as file:
+        with self._deltas.open("wb") as file:
+            writer = GroupWriter(file)
             for _ in range(ACTIVE):
                 price = np.sort(draw.choice(100_000, LEVELS, replace=False))
                 side = np.repeat(np.array([0, 1], np.int8), LEVELS // 2)
                 columns = [side, price, draw.integers(0, 1000, LEVELS)]
-                file.write_batch(pa.RecordBatch.from_arrays([pa.array(item) for item in columns], schema=OPERATIONS))
+                rows = pa.RecordBatch.from_arrays([pa.array(item) for item in columns], schema=OPERATIONS)
+                writer.write(DELTAS_SECTION, rows)
+            writer.finish()
         self._numbers = np.arange(MESSAGES)
 
     def unit(self, index: int) -> tuple[Unit, Receipt]:
@@ -102,16 +110,16 @@ class Staging:
             "ts_server": start_ns + self._numbers * (UNIT_NS // MESSAGES),
             "channel": np.zeros(MESSAGES, np.int8),
         }
-        with pa.ipc.new_stream(str(self._root / f"numbered/{name}.arrow"), _SCHEMA) as stream:
-            stream.write_batch(
-                pa.RecordBatch.from_arrays([pa.array(columns[key]) for key in _SCHEMA.names], schema=_SCHEMA)
+        with (self._root / numbered_path(name)).open("wb") as file:
+            writer = GroupWriter(file)
+            writer.write(
+                MESSAGES_SECTION,
+                pa.RecordBatch.from_arrays([pa.array(columns[key]) for key in _SCHEMA.names], schema=_SCHEMA),
             )
+            writer.finish()
         if index and index % MOST_LINKS == 0:  # a file system allows so many
-            self._marks, self._deltas = (
-                Path(shutil.copy(path, f"{path}.{index}")) for path in (self._marks, self._deltas)
-            )
-        os.link(self._marks, self._root / f"marks/{name}.arrow")
-        _, _, deltas, book_index = book_paths(unit.name)
+            self._deltas = Path(shutil.copy(self._deltas, f"{self._deltas}.{index}"))
+        _, deltas, book_index = book_paths(unit.name)
         os.link(self._deltas, self._root / deltas)
         (self._root / book_index).write_bytes(to_json(self._index(products, start_ns)))
         return unit, self._receipt(unit, products, start_ns)
@@ -148,8 +156,8 @@ class Staging:
             )
             for table in TABLES_STAGED
         }
-        files = tuple(StagedFile(table, f"{table}/{unit.name}.parquet", 1, groups[table]) for table in TABLES_STAGED)
-        numbered = NumberedFile(f"numbered/{unit.name}.arrow", 1, f"marks/{unit.name}.arrow", 1, tuple(products))
+        files = tuple(StagedFile(table, piece_path(table, unit.name), 1, groups[table]) for table in TABLES_STAGED)
+        numbered = NumberedFile(numbered_path(unit.name), 1, tuple(products))
         book = BookFiles(
             dict.fromkeys(book_paths(unit.name), 1),
             tuple(BookReceipt(item, 2, 8, 100_000, 1000, overflow=False) for item in products),

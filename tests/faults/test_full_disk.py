@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 FULL = "No space left on device"
 STAGES = {
-    "staging": ("write.before", "/_etl_ray/staged/000001/level2/"),
+    "staging": ("write.before", "/_etl_ray/staged/000001/rows/"),
     "composing": ("write.before", "/_etl_ray/staged/000001/book/"),
     "building": ("write.before", "/tables-{number:06d}/level2/"),
     "deriving": ("write.before", "/tables-{number:06d}/bars/"),

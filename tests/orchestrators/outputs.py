@@ -91,7 +91,7 @@ def pieces_of(output: Path, staging: Path | None = None) -> set[str]:
     pieces: set[str] = set()
     products: set[str] = set()
     for receipt in committed_receipts(ledger, manifest):
-        paths = {file.path for file in receipt.files} | {receipt.numbered.path, receipt.numbered.marks}
+        paths = {file.path for file in receipt.files} | {receipt.numbered.path}
         if receipt.book is not None:
             paths |= receipt.book.sizes.keys()
             products |= {book.product for book in receipt.book.products}

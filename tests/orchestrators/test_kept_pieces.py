@@ -45,12 +45,10 @@ def empty(path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "reads_again"),
     [
-        ("level2/{unit}*", True),
-        ("market_trades/{unit}*", True),
+        ("rows/{unit}*", True),
+        ("kept/{unit}*", True),
         ("numbered/{unit}*", True),
-        ("marks/{unit}*", True),
         ("book/operations/{unit}*", True),
-        ("book/messages/{unit}*", True),
         ("book/deltas/{unit}*", True),
         ("book/index/{unit}*", True),
         ("book/composed/*.json", False),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
-from etl_ray.orchestrators.numbered import NumberedWriter
+from etl_ray.orchestrators.numbered import NumberedWriter, read_messages
 from etl_ray.scan import LineParser
 from etl_ray.venues import VENUES
 from etl_ray.venues.rows import NULL
@@ -27,10 +25,9 @@ def test_columns_of_a_unit(tmp_path: Path) -> None:
         ]
         file = writer.finish(parser.symbols)
     assert before == [0, 2]
-    assert (file.path, file.symbols) == ("numbered/unit.arrow", ("A-B",))
-    data = (tmp_path / file.path).read_bytes()
-    assert file.bytes == len(data)
-    assert pa.ipc.open_stream(data).read_all().to_pydict() == {
+    assert (file.path, file.symbols) == ("numbered/unit.rows", ("A-B",))
+    assert file.bytes == (tmp_path / file.path).stat().st_size
+    assert read_messages(str(tmp_path), file.path).to_pydict() == {
         "sequence_num": [7, 9, 8],
         "product": [0, -1, -1],
         "heartbeat_counter": [NULL, NULL, 5],

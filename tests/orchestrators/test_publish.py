@@ -144,13 +144,13 @@ def test_a_run_that_finds_nothing_to_do_clears_what_dead_writers_left(sample_dir
         (output_dir / name).write_bytes(b"half a file")
     (output_dir / "_etl_ray" / "runs" / "0123456789abcdef").mkdir(parents=True)
     (output_dir / "_etl_ray" / "runs" / "0123456789abcdef" / "staged.parquet").write_bytes(b"whole")
-    unit = next(path.name for path in (output_dir / "_etl_ray/staged/000001/level2").iterdir())
+    unit = next(path.name for path in (output_dir / "_etl_ray/staged/000001/rows").iterdir())
     for name in (
         "receipts/000007.parquet",
         "results/000002.parquet",
-        "staged/000002/level2/x-0123456789ab.parquet",
-        f"staged/000002/level2/{unit}",
-        "staged/000001/level2/x-0123456789ab.parquet",
+        "staged/000002/rows/x-0123456789ab.rows",
+        f"staged/000002/rows/{unit}",
+        "staged/000001/rows/x-0123456789ab.rows",
         "staged/000001/book/composed/x.arrow",
         "staged/000001/connections/x.int32",
         f"staged/000001/receipts/{Path(unit).stem}.json",
@@ -169,7 +169,7 @@ def test_staging_elsewhere_keeps_the_pieces_of_units_alone(
     elsewhere = {**FEW, "staging": {"url": str(tmp_path / "staging")}}
     with stopped_before(1, monkeypatch, of=("create_new",)), pytest.raises(StoppedError):
         run(sample_dir, output_dir, **elsewhere)
-    assert any((tmp_path / "staging").rglob("*.parquet"))
+    assert any((tmp_path / "staging").rglob("*.rows"))
     run(sample_dir, output_dir, **elsewhere)
     (own,) = (tmp_path / "staging").iterdir()
     assert set(files_of(own)) == pieces_of(output_dir, own)
