@@ -47,7 +47,7 @@ def test_spark_knows_all_encodings_and_codecs(table: str, numbers: Numbers, tmp_
     known = {"PLAIN", "RLE", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"}  # of Spark 3.5
     for name, chunk in chunks(written(tmp_path, rows_of(table, numbers))).items():
         assert set(chunk.encodings) <= known, name
-        assert chunk.compression in {"LZ4", "ZSTD"}, name
+        assert chunk.compression == "ZSTD", name
         assert chunk.is_stats_set and chunk.has_column_index and chunk.has_offset_index, name
 
 
@@ -57,8 +57,8 @@ def test_level2_has_runs_and_prices_that_come_back(tmp_path: Path) -> None:
         for name, chunk in chunks(written(tmp_path, rows_of("level2", "float64"))).items()
     }
 
-    word = ("LZ4", ("PLAIN", "RLE", "RLE_DICTIONARY"))
-    count, number = ("ZSTD", ("RLE", "PLAIN")), ("LZ4", ("RLE", "PLAIN"))
+    word = ("ZSTD", ("PLAIN", "RLE", "RLE_DICTIONARY"))
+    count, number = ("ZSTD", ("RLE", "PLAIN")), ("ZSTD", ("RLE", "PLAIN"))
     assert found == {
         **dict.fromkeys(("product_id", "date", "side", "price", "connection_id", "segment"), word),
         **dict.fromkeys(("ts_event", "ts_server", "ts_capture", "sequence_num"), count),
@@ -84,19 +84,13 @@ def test_other_tables_have_deltas_words_and_plain_numbers(tmp_path: Path) -> Non
 
     found = {name: (chunk.compression, chunk.encodings) for name, chunk in chunks(written(tmp_path, table)).items()}
 
-    word = ("LZ4", ("PLAIN", "RLE", "RLE_DICTIONARY"))
-    plain, delta = ("LZ4", ("RLE", "PLAIN")), ("LZ4", ("RLE", "DELTA_BINARY_PACKED"))
+    word = ("ZSTD", ("PLAIN", "RLE", "RLE_DICTIONARY"))
+    plain, delta = ("ZSTD", ("RLE", "PLAIN")), ("ZSTD", ("RLE", "DELTA_BINARY_PACKED"))
     assert found == {
         **dict.fromkeys(("day", "word", "text"), word),
         **dict.fromkeys(("count", "at"), delta),
         **dict.fromkeys(("price", "raw", "yes", "list.list.element"), plain),
     }
-
-
-def test_nested_columns_beside_those_of_level2_are_compressed_too(tmp_path: Path) -> None:
-    table = rows_of("level2", "float64").append_column("list", pa.array([[1.5]] * ROWS))
-
-    assert {chunk.compression for chunk in chunks(written(tmp_path, table)).values()} == {"LZ4"}
 
 
 def test_a_dictionary_of_long_texts_ends_soon(tmp_path: Path) -> None:
