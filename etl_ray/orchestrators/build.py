@@ -16,7 +16,7 @@ from etl_ray.orchestrators.numbered import read_assignment
 from etl_ray.orchestrators.receipts import Built
 from etl_ray.orchestrators.selection import Selection
 from etl_ray.orchestrators.shards import Piece, Shard, Source
-from etl_ray.orchestrators.staged_rows import GroupReader, telling
+from etl_ray.orchestrators.staged_rows import GroupReader
 from etl_ray.orchestrators.staging import MESSAGE_INDEX, SOURCES
 from etl_ray.scan.outcomes import constant, named
 from etl_ray.tables import Numbers, Table
@@ -82,12 +82,11 @@ def _tables(source: Source, chosen: Sequence[Piece], shard: Shard, options: Buil
 
 def _read(source: Source, chosen: Sequence[Piece], shard: Shard, options: BuildOptions) -> Iterator[pa.Table]:
     table = SOURCES[shard.table]
-    with telling(options.staging):
-        assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
-        with GroupReader.open(storage.join(options.staging, source.path)) as file:
-            for piece in chosen:
-                rows = file.read(shard.table, piece.group)
-                yield _complete(rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers)
+    assignment = None if source.assignment is None else read_assignment(options.staging, source.assignment)
+    with GroupReader.open(options.staging, source.path) as file:
+        for piece in chosen:
+            rows = file.read(shard.table, piece.group)
+            yield _complete(rows, table, shard=shard, source=source, assignment=assignment, numbers=options.numbers)
 
 
 def _complete(

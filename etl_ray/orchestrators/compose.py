@@ -36,7 +36,7 @@ from etl_ray.orchestrators.staged_books import (
     StagedStretch,
     book_paths,
 )
-from etl_ray.orchestrators.staged_rows import GroupReader, telling
+from etl_ray.orchestrators.staged_rows import GroupReader
 from etl_ray.venues.rows import NULL, Int64s
 
 
@@ -234,7 +234,7 @@ def _effects(plan: BookPlan, unit: BookUnit, staged: StagedStretch, staging: str
         messages = read_changes(staging, unit, staged)
         owner = connections_of(unit, messages.column("message_index").to_numpy(), staging)
     if owner.min() == owner.max():
-        with telling(staging), GroupReader.open(storage.join(staging, book_paths(unit.name)[1])) as file:
+        with GroupReader.open(staging, book_paths(unit.name)[1]) as file:
             side, price, quantity = (column.to_numpy() for column in file.read(DELTAS_SECTION, staged.delta).columns)
         delta = NetDelta.stored(staged.is_reset, side, price, quantity).rescaled(
             10 ** (plan.price_scale - staged.price_scale), 10 ** (plan.quantity_scale - staged.quantity_scale)
@@ -269,7 +269,7 @@ def connections_of(unit: BookUnit, message_index: np.ndarray, staging: str) -> I
 
 def read_changes(staging: str, unit: BookUnit, staged: StagedStretch) -> pa.Table:
     """Return the messages of a stretch that change the book."""
-    with telling(staging), GroupReader.open(storage.join(staging, book_paths(unit.name)[1])) as file:
+    with GroupReader.open(staging, book_paths(unit.name)[1]) as file:
         batches = [file.read(MESSAGES_SECTION, batch) for batch in staged.batches]
     return pa.Table.from_batches(batches, schema=MESSAGES).combine_chunks()
 
@@ -279,7 +279,7 @@ def read_operations(
 ) -> tuple[np.ndarray, Int64s, Int64s]:
     """Return side, price and quantity of all operations of a stretch at the given scales."""
     sides, prices, quantities = [], [], []
-    with telling(staging), GroupReader.open(storage.join(staging, book_paths(unit.name)[0])) as file:
+    with GroupReader.open(staging, book_paths(unit.name)[0]) as file:
         for batch, (price_own, quantity_own) in zip(staged.batches, staged.scales, strict=True):
             side, price, quantity = (column.to_numpy() for column in file.read(OPERATIONS_SECTION, batch).columns)
             sides.append(side)

@@ -18,7 +18,7 @@ from etl_ray.coverage import places
 from etl_ray.coverage.places import Edge
 from etl_ray.coverage.timeline import Stretch, Timeline
 from etl_ray.orchestrators.receipts import NumberedFile, Receipt
-from etl_ray.orchestrators.staged_rows import GroupReader, GroupWriter, telling
+from etl_ray.orchestrators.staged_rows import GroupReader, GroupWriter
 from etl_ray.readers.segments import Unit
 from etl_ray.scan import ConnectionTracker, Parsed
 from etl_ray.venues.coinbase import SNAPSHOT
@@ -138,22 +138,19 @@ class NumberedReader:
 
     def __init__(self, staging: str, units: Sequence[Unit]) -> None:
         self.staging = staging
-        urls = (storage.join(staging, numbered_path(unit.name)) for unit in units)
-        self._files = storage.map_ahead(staging, lambda url: (url, storage.read_bytes(url)), urls)
+        paths = (numbered_path(unit.name) for unit in units)
+        self._files = storage.map_ahead(staging, self._opened, paths)
 
     def next_unit(self) -> tuple[list[_Marks], Iterator[pa.RecordBatch]]:
         """Return what is noted of messages of the next unit, and these messages."""
-        url, data = next(self._files)
-        with telling(self.staging):
-            file = GroupReader(BytesIO(data), url)
-            noted = pa.Table.from_batches(_batches(file, _MARKED), schema=_MARKS)
+        file = next(self._files)
+        noted = pa.Table.from_batches(_batches(file, _MARKED), schema=_MARKS)
         kind, message, product = (column.to_numpy().astype(np.int64) for column in noted.columns)
         marks = [_Marks(message[kind == code], product[kind == code]) for code in (_MENTION, _SNAPSHOT, _REJECT)]
-        return marks, self._messages(file)
+        return marks, _batches(file, MESSAGES_SECTION)
 
-    def _messages(self, file: GroupReader) -> Iterator[pa.RecordBatch]:
-        with telling(self.staging), file:
-            yield from _batches(file, MESSAGES_SECTION)
+    def _opened(self, path: str) -> GroupReader:
+        return GroupReader(BytesIO(storage.read_bytes(storage.join(self.staging, path))), self.staging, path)
 
 
 def follow_messages(
@@ -242,7 +239,7 @@ def _note_marks(marks: list[_Marks], stretch: Stretch, before: int, symbols: Seq
 
 def read_messages(staging: str, path: str) -> pa.Table:
     """Return the staged messages of a unit."""
-    with telling(staging), GroupReader.open(storage.join(staging, path)) as file:
+    with GroupReader.open(staging, path) as file:
         return pa.Table.from_batches(_batches(file, MESSAGES_SECTION), schema=_SCHEMA)
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, TypeAlias
 
@@ -62,9 +60,9 @@ class GroupWriter:
 class GroupReader:
     """Reads groups of an open file, which it closes. StorageError where the file is not as it was written."""
 
-    def __init__(self, file: BinaryIO, url: str) -> None:
+    def __init__(self, file: BinaryIO, staging: str, path: str) -> None:
         self._file = file
-        self._url = url
+        self._staging, self._path = staging, path
         try:
             self._index = self._read_index()
         except BaseException:
@@ -72,9 +70,9 @@ class GroupReader:
             raise
 
     @staticmethod
-    def open(url: str) -> GroupReader:
-        """Open a file; to be closed."""
-        return GroupReader(storage.open_read(url), url)
+    def open(staging: str, path: str) -> GroupReader:
+        """Open a file by its path below the staging directory; to be closed."""
+        return GroupReader(storage.open_read(storage.join(staging, path)), staging, path)
 
     def __enter__(self) -> GroupReader:
         return self
@@ -83,6 +81,11 @@ class GroupReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The names of sections."""
+        return tuple(self._index)
 
     def count(self, section: str) -> int:
         """Return how many groups a section has."""
@@ -125,18 +128,10 @@ class GroupReader:
         return bytes(_read_exactly(self._file, size))
 
     def _damaged(self, reason: str) -> StorageError:
-        return StorageError(f"{storage.redact(self._url)}: {reason}")
-
-
-@contextmanager
-def telling(staging: str) -> Iterator[None]:
-    """Say what to do where a staged piece cannot be read."""
-    try:
-        yield
-    except StorageError as error:
-        raise StorageError(
-            f"a staged piece cannot be read: {error}. Delete {storage.redact(staging)} and start again"
-        ) from None
+        return StorageError(
+            f"the staged piece {storage.redact(storage.join(self._staging, self._path))} cannot be read: {reason}. "
+            f"Delete {storage.redact(self._staging)} and start again"
+        )
 
 
 def _read_exactly(file: BinaryIO, size: int) -> bytearray:

@@ -209,7 +209,7 @@ def test_stages_have_what_they_depend_on() -> None:
 
     assert list(found) == ["normalize", "build", "trades", "compose", "books", "witness", "driver"]
     assert found["normalize"]["zst_mb"] == found["normalize"]["mb"] == 100_000
-    assert found["driver"]["old_pieces"] == 1000 * 6 * 0.5  # two of four days are over
+    assert found["driver"]["old_pieces"] == 1000 * 2 * 0.5  # two of four days are over
     assert found["driver"]["groups"] == 50_000
     assert found["witness"] == {"mb": 0.0, "tasks": 0, "candle_mb": 0.0, "candle_tasks": 0}
     heard = replace(
@@ -270,7 +270,7 @@ def test_a_lost_node_costs_half_of_what_its_cores_have_in_hand() -> None:
 
 def test_memory_of_the_driver_and_listings_grow_with_units() -> None:
     assert driver_mb(replace(WORK, units=100_000, groups={"level2": 6_000_000}, stretches=2_000_000)) == 1170
-    assert lists(replace(WORK, segments=2000, units=1000)) == 32
+    assert lists(replace(WORK, segments=2000, units=1000)) == 18
 
 
 def test_money_is_for_cores_from_start_to_commit_and_for_requests() -> None:

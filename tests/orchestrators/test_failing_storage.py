@@ -159,7 +159,7 @@ def test_a_staged_piece_that_cannot_be_read(
         def __init__(self, inner: object) -> None:
             self.inner = inner
 
-    piece = r"_00002\.ndjson-7f6557973a66-[0-9a-f]{16}\.parquet"
+    piece = r"_00002\.ndjson-7f6557973a66-[0-9a-f]{16}\.rows"
     open_read = storage.open_read
 
     def open_badly(url: str, *, start: int = 0) -> BinaryIO:

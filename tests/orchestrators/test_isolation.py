@@ -18,7 +18,7 @@ from tests.orchestrators.outputs import rows_of, strays_of, table_files_of
 
 ROOT = Path(__file__).parents[2]
 POISON = "segment_20251126T23_00002"
-DYING = f"kill:write.before:level2/{POISON}"
+DYING = f"kill:write.before:rows/{POISON}"
 """Dies over a piece that is written only when the lines of this segment are read."""
 
 

@@ -16,6 +16,7 @@ import pytest
 from etl_ray.cli import main
 from etl_ray.errors import StorageError
 from etl_ray.orchestrators.manifest import Ledger
+from etl_ray.orchestrators.staged_rows import GroupReader
 from tests.orchestrators.jobs import run
 
 SECRET = "75317531"
@@ -80,6 +81,11 @@ def words_of(path: Path) -> Iterator[str]:
     if data[-4:] == b"PAR1":
         with pq.ParquetFile(path) as file:
             yield from words_of_table(file.read())
+    elif path.suffix == ".rows":
+        with GroupReader.open(str(path.parent), path.name) as groups:
+            for section in groups.sections:
+                for group in range(groups.count(section)):
+                    yield from words_of_table(pa.Table.from_batches([groups.read(section, group)]))
     elif path.suffix == ".arrow":
         open_table = pa.ipc.open_file if data.startswith(b"ARROW1") else pa.ipc.open_stream
         with pa.OSFile(str(path)) as file, open_table(file) as stored:
@@ -135,7 +141,7 @@ def test_the_search_finds_what_is_kept_of_public_channels(planted: Path, output_
         "_etl_ray/receipts/000001",
     ]
     assert [str(Path(name).parent) for name in found[2:]] == [
-        "_etl_ray/staged/000001/rejects",
+        "_etl_ray/staged/000001/kept",
         "rejects/date=2025-11-26",
     ]
 
