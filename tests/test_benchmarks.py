@@ -258,6 +258,6 @@ def test_all_parsers_find_the_same_rows(tmp_path: Path) -> None:
 
     assert result.returncode == 0, result.stderr
     section = read_section(found)
-    assert [len(race["runs"]) for race in section.figures["races"]] == [8, 8]  # type: ignore[attr-defined]
+    assert [len(race["runs"]) for race in section.figures["races"]] == [9, 9]  # type: ignore[attr-defined]
     assert section.failures == []
     assert section.left_out == ["pyspark==4.3.0: `--peers-venv DIR` names, or makes, environments that have them"]
