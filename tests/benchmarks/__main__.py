@@ -41,7 +41,7 @@ class Size:
     trades: int
 
 
-FULL = Size(mb=100, runs=3, scaling_mb=800, memory_gb=2, parquet_gb=2, books_mb=50, trades=2_000_000)
+FULL = Size(mb=100, runs=3, scaling_mb=1500, memory_gb=2, parquet_gb=2, books_mb=50, trades=2_000_000)
 QUICK = Size(mb=10, runs=2, scaling_mb=100, memory_gb=0.3, parquet_gb=0.3, books_mb=10, trades=200_000)
 
 

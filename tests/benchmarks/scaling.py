@@ -4,7 +4,8 @@
 
 The whole job, books on, in clusters of one and of two workers. Each does a small job first, so that worker processes
 have started. A stage counts from its first item to the end of its last; what the job takes from end to end stands
-below. `idle` is what workers had nothing to do of that time. All outputs are compared, byte by byte.
+below. `work` is the time that items took, together; where two workers take more of it, they are in each other's way. `idle` is
+the share of a stage in which two workers had nothing to do. All outputs are compared, byte by byte.
 """
 
 from __future__ import annotations
@@ -119,14 +120,15 @@ def _section(jobs: Mapping[int, Sequence[Job]], mb: float, *, same: bool) -> Sec
     for name in listed:
         alone, together = ([job.stage_s[name] for job in jobs] for jobs in (one, two))
         ratios.append(Ratio(f"two workers, stage {name}", "one worker", median(alone) / median(together), GOAL))
-        rows.append(_row(name, alone, together, [job.work_s[name] for job in two]))
+        rows.append(_row(name, alone, together, *([job.work_s[name] for job in jobs] for jobs in (one, two))))
     alone, together = ([sum(job.stage_s.values()) for job in jobs] for jobs in (one, two))
     ratios.append(Ratio("two workers, all stages", "one worker", median(alone) / median(together), GOAL))
-    rows.append(_row("all stages", alone, together, [sum(job.work_s.values()) for job in two]))
+    work = ([sum(job.work_s.values()) for job in jobs] for jobs in (one, two))
+    rows.append(_row("all stages", alone, together, *work))
     alone, together = ([job.whole_s for job in jobs] for jobs in (one, two))
     ratios.append(Ratio("two workers, the whole job", "one worker", median(alone) / median(together)))
-    rows.append(("the whole job", f"{ratios[-1].value:.2f}", spread(alone, 1), spread(together, 1), ""))
-    header = ("stage", "times as fast with two", "one worker, s", "two workers, s", "idle")
+    rows.append(("the whole job", f"{ratios[-1].value:.2f}", spread(alone, 1), spread(together, 1), "", "", ""))
+    header = ("stage", "times as fast", "one worker, s", "two workers, s", "work of one, s", "work of two, s", "idle")
     return Section(
         title=f"Two workers against one: {mb:.0f} MB, the whole job on Ray, {os.cpu_count()} CPUs",
         ratios=ratios,
@@ -136,9 +138,12 @@ def _section(jobs: Mapping[int, Sequence[Job]], mb: float, *, same: bool) -> Sec
     )
 
 
-def _row(name: str, alone: Sequence[float], together: Sequence[float], work_s: Sequence[float]) -> tuple[str, ...]:
-    idle = median(1 - work / (2 * seconds) for work, seconds in zip(work_s, together, strict=True))
-    return (name, f"{median(alone) / median(together):.2f}", spread(alone, 1), spread(together, 1), f"{idle:.0%}")
+def _row(
+    name: str, alone: Sequence[float], together: Sequence[float], work_alone: Sequence[float], work: Sequence[float]
+) -> tuple[str, ...]:
+    idle = median(1 - busy_s / (2 * seconds) for busy_s, seconds in zip(work, together, strict=True))
+    ratio, works = f"{median(alone) / median(together):.2f}", (f"{median(work_alone):.1f}", f"{median(work):.1f}")
+    return (name, ratio, spread(alone, 1), spread(together, 1), *works, f"{idle:.0%}")
 
 
 if __name__ == "__main__":
