@@ -4,8 +4,8 @@
 
 The whole job, books on, in clusters of one and of two workers. Each does a small job first, so that worker processes
 have started. A stage counts from its first item to the end of its last; what the job takes from end to end stands
-below. `work` is the time that items took, together; where two workers take more of it, they are in each other's way. `idle` is
-the share of a stage in which two workers had nothing to do. All outputs are compared, byte by byte.
+below. `work` is the time that items took, together: where two workers take more of it, they are in each other's way.
+`idle` is the share of a stage in which two workers had nothing to do. All outputs are compared, byte by byte.
 """
 
 from __future__ import annotations
