@@ -142,6 +142,24 @@ def _of_output(output: Path) -> list[Limit]:
 
         return run
 
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+
+    def stream(rows: pa.Table) -> pa.Buffer:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
+            writer.write_table(rows)
+        return sink.getvalue()
+
+    streams = [stream(rows) for rows in tables]
+
+    def write_streams() -> None:
+        for rows in tables:
+            stream(rows)
+
+    def read_streams() -> None:
+        for data in streams:
+            pa.ipc.open_stream(data).read_all()
+
     def read() -> None:
         for data in files:
             pq.ParquetFile(io.BytesIO(data)).read()
@@ -170,6 +188,8 @@ def _of_output(output: Path) -> list[Limit]:
         ),
         Limit("Parquet, pyarrow's defaults with zstd 1", columns, columns_mb, _least(write(_defaults))),
         Limit("read the final files", columns, columns_mb, _least(read)),
+        Limit("Arrow stream with LZ4, write", columns, columns_mb, _least(write_streams)),
+        Limit("Arrow stream with LZ4, read", columns, columns_mb, _least(read_streams)),
         Limit("zstd, level 1", "buffers of the final tables", buffers_mb, _least(compress)),
         Limit("SHA-256", stored, files_mb, _least(digest)),
         Limit("write and fsync, wall time", stored, files_mb, _least(store, clock=time.perf_counter)),
