@@ -406,7 +406,7 @@ def skip_list(p, i):
             if i < 0:
                 return -1
             continue
-        if b < 32:
+        if b < 32 and b != 9 and b != 13:
             return -1
         if b == 91 or b == 123:
             depth += 1
@@ -726,16 +726,44 @@ def scan_count(p, i, f, row, c):
     return i
 
 
+@njit(**FLAGS)
+def put_null(f, row, c):
+    """Store null, as a number's or time's columns have it."""
+    kind = of(c, f, KIND)
+    if kind != FLOAT:
+        put_word(of(c, f, COLUMN), row << 3, NULL)
+    if kind == FLOAT or kind == EXACT:
+        put_word(of(c, f, FLOATS), row << 3, NAN)
+    if kind == DECIMAL or kind == EXACT:
+        put_byte(of(c, f, SCALES), row, -1)
+
+
+@njit(**FLAGS)
+def scan_null(p, i, f, row, c):
+    """Read an empty string or `null`, where that is allowed; return the position after it."""
+    if not of(c, f, NULLABLE):
+        return -1
+    end = i + 2
+    if byte(p, i) != 34 or byte(p, i + 1) != 34:
+        end = i + 4
+        if byte(p, i) != 110 or byte(p, i + 1) != 117 or byte(p, i + 2) != 108 or byte(p, i + 3) != 108:
+            return -1
+    put_null(f, row, c)
+    return end
+
+
 @njit(**INLINE)
 def scan_value(p, i, f, row, c):
     """Read a scalar as the kind of its field says into row `row` of its columns; return the position after it."""
     kind = of(c, f, KIND)
     if kind <= EXACT:
-        return scan_number(p, i, f, row, c)
+        end = scan_number(p, i, f, row, c)
+        return end if end >= 0 else scan_null(p, i, f, row, c)
     if kind == CHOICE:
         return scan_choice(p, i, f, row, c)
     if kind == TIME or kind == GO_TIME:
-        return scan_time(p, i, f, row, c)
+        end = scan_time(p, i, f, row, c)
+        return end if end >= 0 else scan_null(p, i, f, row, c)
     if kind == PRODUCT:
         return scan_symbol(p, i, f, row, c)
     if kind == ANY:
@@ -807,13 +835,7 @@ def store_nulls(absent, o, row, c):
     f = of(c, o, FIRST_FIELD)
     for _ in range(of(c, o, N_FIELDS)):
         if absent & of(c, f, BIT):
-            kind = of(c, f, KIND)
-            if kind != FLOAT:
-                put_word(of(c, f, COLUMN), row << 3, NULL)
-            if kind == FLOAT or kind == EXACT:
-                put_word(of(c, f, FLOATS), row << 3, NAN)
-            if kind == DECIMAL or kind == EXACT:
-                put_byte(of(c, f, SCALES), row, -1)
+            put_null(f, row, c)
         f += FIELD_SLOTS << 3
 
 

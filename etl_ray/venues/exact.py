@@ -79,12 +79,11 @@ class _Floats:
         with np.errstate(over="ignore", invalid="ignore"):
             first, second = np.rint(one * power), np.rint(other * power)
             exact = (np.maximum(first, second) < _EXACT_BELOW) & (first / power == one) & (second / power == other)
-        if bool(exact.all()):
-            found, sums, differences = waiting, first + second, first - second
-        else:
-            found, sums, differences = waiting[exact], (first + second)[exact], (first - second)[exact]
-        self._sum[found], self._difference[found], self._power[found] = sums, differences, power
-        return waiting[:0] if len(found) == len(waiting) else waiting[~exact]
+        if not exact.all():
+            first, second = first[exact], second[exact]
+        found = waiting[exact]
+        self._sum[found], self._difference[found], self._power[found] = first + second, first - second, power
+        return waiting[~exact]
 
     def difference(self) -> pa.Array:
         return self._filled(self._difference / self._power, self._slow, lambda one, other: one - other)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -35,13 +36,16 @@ def seeds() -> list[bytes]:
 class Fuzzer:
     """Compares batches of mutated lines; `lines` were compared so far, of which the kernel took `scanned`.
 
-    Both parsers go on from batch to batch, so that what they remember between lines is at stake too.
+    `accepted` counts messages by channel, `rejected` lines. Both parsers go on from batch to batch, so that what they
+    remember between lines is at stake too.
     """
 
     seed: int
     numbers: Numbers
     lines: int = 0
     scanned: int = 0
+    rejected: int = 0
+    accepted: Counter[str] = field(default_factory=Counter)
     _seeds: list[bytes] = field(default_factory=seeds)
 
     def __post_init__(self) -> None:
@@ -62,6 +66,9 @@ class Fuzzer:
         ours, strict = (parse(parser, data) for parser in self._parsers)
         self.lines += sum(parsed.lines for parsed in ours)
         self.scanned += sum(parsed.lines - parsed.blank - parsed.slow_lines for parsed in ours)
+        self.rejected += sum(len(parsed.rejects) for parsed in ours)
+        for parsed in ours:
+            self.accepted.update(self._parsers[0].channels[channel] for channel in parsed.messages.channel.tolist())
         if any(parsed.slow_lines != parsed.lines - parsed.blank for parsed in strict):
             raise AssertionError("the kernel took lines of a venue whose shapes it was not told of")
         found = difference(outcome(ours), outcome(strict, STRICT_ONLY))
@@ -111,7 +118,10 @@ def main() -> int:
                 print(f"seed {fuzzer.seed}, {fuzzer.numbers}: {found}")
                 return 1
     for fuzzer in fuzzers:
-        print(f"{fuzzer.numbers}: {fuzzer.lines:,} lines agree, {fuzzer.scanned:,} of them scanned by the kernel")
+        print(
+            f"{fuzzer.numbers}: {fuzzer.lines:,} lines agree, {fuzzer.scanned:,} of them scanned by the kernel, "
+            f"{fuzzer.rejected:,} rejected"
+        )
     return 0
 
 
