@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ def is_compiled() -> bool:
     return any(folder.glob("kernel.scan_block-*.nbi"))
 
 
+@cache  # a process that runs several jobs has it from the first
 def warm_up() -> None:
     """Compile everything that is compiled, or load it from disk."""
     venue = next(iter(VENUES.values()))

@@ -239,12 +239,13 @@ def _is_snapshot(rows: Rows) -> pa.Array:
 
 
 def _is_last(rows: Rows) -> Bools:
-    """Mark the last row of each (message, product); rows are in arrival order."""
+    """Mark the last row of each (message, product); rows of one product are in arrival order."""
     last = np.ones(len(rows), np.bool_)
+    product = rows.array("product_id")
     if not len(rows) or not rows.event_index.any():  # one event a message: its last row
-        last[:-1] = rows.message[1:] != rows.message[:-1]
+        last[:-1] = (rows.message[1:] != rows.message[:-1]) | (product[1:] != product[:-1])
         return last
-    key = rows.message.astype(np.int64) * len(rows.symbols) + rows.array("product_id").astype(np.int64)
+    key = rows.message.astype(np.int64) * len(rows.symbols) + product.astype(np.int64)
     _, from_end = np.unique(key[::-1], return_index=True)
     last[:] = False
     last[len(rows) - 1 - from_end] = True

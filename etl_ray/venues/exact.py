@@ -83,7 +83,8 @@ class _Floats:
             first, second = first[exact], second[exact]
         found = waiting[exact]
         self._sum[found], self._difference[found], self._power[found] = first + second, first - second, power
-        return waiting[~exact]
+        rest: Int64s = waiting[~exact]
+        return rest
 
     def difference(self) -> pa.Array:
         return self._filled(self._difference / self._power, self._slow, lambda one, other: one - other)
