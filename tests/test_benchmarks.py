@@ -83,10 +83,10 @@ def test_the_report_begins_with_ratios_and_says_what_failed_and_what_was_left_ou
             "| ------------------------------------- | ------: | ----: | ---: | ------: |\n"
             "| whole chain: generated, raw, one core |  DuckDB |  2.50 |    2 |     yes |\n"
             "| whole chain: generated, raw, one core |  DuckDB |  2.50 |    2 |     yes |",
-            "| times as fast as                      | DuckDB | Polars |\n"
+            "| times as good as                      | DuckDB | Polars |\n"
             "| ------------------------------------- | -----: | -----: |\n"
             "| whole chain: generated, raw, one core |   2.50 |   1.25 |",
-            "| times as fast as                      | DuckDB | Polars |\n"
+            "| times as good as                      | DuckDB | Polars |\n"
             "| ------------------------------------- | -----: | -----: |\n"
             "| whole chain: generated, raw, one core |   2.50 |   1.25 |",
             "## Wrong\n\n- BTC-USD: other levels",

@@ -82,7 +82,7 @@ def ratio_table(ratios: Sequence[Ratio]) -> str:
     for ratio in ratios:
         lines.setdefault(ratio.what, {})[ratio.against] = f"{ratio.value:.2f}"
     rows = [(what, *(found.get(name, "") for name in against)) for what, found in lines.items()]
-    return table(("times as fast as", *against), rows)
+    return table(("times as good as", *against), rows)
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
