@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +13,8 @@ from etl_ray.book.updates import ASK, BID, Updates
 
 
 def is_compiled() -> bool:
-    """Return whether an earlier process has left the compiled order book on disk."""
-    folder = Path(kernel.advance.stats.cache_path)
-    return any(folder.glob("kernel.levels_of-*.nbi"))  # what `warm_up` compiles last
+    """Return whether an earlier process has left the compiled order book on disk, of just this source."""
+    return bool(kernel.levels_of._cache._cache_file._load_index())  # what `warm_up` compiles last
 
 
 @cache  # a process that runs several jobs has it from the first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +11,8 @@ from etl_ray.coverage.timeline import Stretch, Timeline
 
 
 def is_compiled() -> bool:
-    """Return whether an earlier process has left the compiled loop on disk."""
-    folder = Path(timeline._follow.stats.cache_path)
-    return any(folder.glob("timeline._follow-*.nbi"))
+    """Return whether an earlier process has left the compiled loop on disk, of just this source."""
+    return bool(timeline._follow._cache._cache_file._load_index())
 
 
 @cache  # a process that runs several jobs has it from the first

@@ -6,8 +6,9 @@ import hashlib
 import io
 import secrets
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -31,9 +32,9 @@ def packed() -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_SOURCES, _sources())
-        for module, folder, pattern in _loops():
-            for path in sorted(folder.glob(pattern)):
-                archive.writestr(f"{module}/{path.name}", path.read_bytes())
+        for loop in _loops():
+            for path in sorted(loop.folder.glob(loop.pattern)):
+                archive.writestr(f"{loop.module}/{path.name}", path.read_bytes())
     return data.getvalue()
 
 
@@ -43,27 +44,41 @@ def install(data: bytes) -> None:
 
     Numba itself compares the processor, its version, and the file of each function, but not those of what it calls.
     """
-    folders = {(module, pattern): folder for module, folder, pattern in _loops()}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if archive.read(_SOURCES).decode() != _sources():
             return
         # The index of a function, .nbi, refers to its code, .nbc.
-        for name in sorted(archive.namelist(), reverse=True):
-            for (module, pattern), folder in folders.items():
-                path = folder / Path(name).name
-                if name.startswith(f"{module}/") and path.match(pattern) and not path.exists():
-                    _write(path, archive.read(name))
+        names = sorted(archive.namelist(), reverse=True)
+        for loop in _loops():
+            if loop.index():
+                continue
+            for name in names:
+                if name.startswith(f"{loop.module}/") and Path(name).match(loop.pattern):
+                    _write(loop.folder / Path(name).name, archive.read(name))
 
 
-def _loops() -> Iterator[tuple[str, Path, str]]:
-    """Yield the module of each function that is kept when it is compiled, and the folder and pattern of its files."""
+@dataclass(frozen=True)
+class _Loop:
+    """A function that is kept when it is compiled: its module, and the folder and pattern of its files.
+
+    `index` tells what is there; what an earlier version has left under the same names is nothing.
+    """
+
+    module: str
+    folder: Path
+    pattern: str
+    index: Callable[[], object]
+
+
+def _loops() -> Iterator[_Loop]:
     for module in _MODULES:
         for found in vars(module).values():
             folder = getattr(getattr(found, "stats", None), "cache_path", None)
             if folder is not None and found.__module__ == module.__name__:
                 line = found.py_func.__code__.co_firstlineno
                 stem = module.__name__.rpartition(".")[2]
-                yield module.__name__, Path(folder), f"{stem}.{found.__qualname__}-{line}.py*.nb[ci]"
+                pattern = f"{stem}.{found.__qualname__}-{line}.py*.nb[ci]"
+                yield _Loop(module.__name__, Path(folder), pattern, found._cache._cache_file._load_index)
 
 
 def keep() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +18,8 @@ _LINE = (
 
 
 def is_compiled() -> bool:
-    """Return whether an earlier process has left the compiled scanner on disk."""
-    folder = Path(kernel.scan_block.stats.cache_path)
-    return any(folder.glob("kernel.scan_block-*.nbi"))
+    """Return whether an earlier process has left the compiled scanner on disk, of just this source."""
+    return bool(kernel.scan_block._cache._cache_file._load_index())
 
 
 @cache  # a process that runs several jobs has it from the first

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -73,6 +77,44 @@ def test_other_sources_do_not(copy: Path) -> None:
         source.write("# changed\n")
 
     assert installed(copy, packed(), "look") == [[False, False, False]]
+
+
+def test_what_an_earlier_version_has_left_is_replaced(copy: Path) -> None:
+    compile_all(books=True, progress=SilentProgress())
+    assert installed(copy, packed(), "look") == [[True, True, True]]
+    indices = list((copy / "etl_ray").rglob("*.nbi"))
+    for path in indices:
+        with path.open("rb") as file:
+            version = pickle.load(file)
+            _, overloads = pickle.loads(file.read())
+        path.write_bytes(pickle.dumps(version) + pickle.dumps(("another source", overloads)))
+    for path in (copy / "etl_ray").rglob("*.nbc"):
+        path.write_bytes(b"another code")
+
+    assert len(indices) > 10
+    nothing = io.BytesIO()
+    with zipfile.ZipFile(nothing, "w") as archive:
+        archive.writestr("sources", "others")
+    assert installed(copy, nothing.getvalue(), "look") == [[False, False, False]]
+    assert installed(copy, packed(), "load") == [[True, True, True], [0, True]]
+
+
+def test_compiled_code_holds_nothing_of_other_files_that_may_change() -> None:
+    """Numba does not notice a change of other files than that of a function: such values have to stay what they are."""
+    found = {}
+    for module in compiled_files._MODULES:
+        tree = ast.parse(Path(module.__file__ or "").read_text())
+        foreign = {
+            name.asname or name.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("etl_ray")
+            for name in node.names
+        }
+        for loop in vars(module).values():
+            if hasattr(loop, "py_func") and loop.__module__ == module.__name__:
+                used = foreign.intersection(loop.py_func.__code__.co_names)
+                found |= {name: getattr(module, name) for name in used}
+    assert found == {"NULL": -(2**63), "NS_PER_DAY": 86_400_000_000_000}
 
 
 def test_what_is_kept_is_found_by_the_same_sources_elsewhere(
