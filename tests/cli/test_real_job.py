@@ -200,6 +200,25 @@ def test_the_job_entry_point_in_a_process_of_its_own(recording: tuple[Path, Samp
     assert stages[-1] == "build"
 
 
+@pytest.mark.parametrize(("slow", "share"), [(1_001, "5.0 %"), pytest.param(1_000, "5.0 %", marks=pytest.mark.slow)])
+def test_the_share_of_slow_lines_of_a_job(slow: int, share: str, tmp_path: Path) -> None:
+    """A job on a cluster says it in its log: what the entry point writes is what Ray keeps of it."""
+    beat = '{"channel":"heartbeats","timestamp":"2025-11-26T14:00:00Z","sequence_num":%d,"events":[%s]}'
+    known, unknown = '{"heartbeat_counter":%d}', '{"heartbeat_counter":%d,"new":1}'
+    # Blank lines are lines, and take neither parser.
+    lines = [beat % (n, (unknown if n < slow else known) % n) for n in range(19_000)] + [""] * 1_000
+    (tmp_path / "IN").mkdir()
+    (tmp_path / "IN" / "segment_20251126T14_00001.ndjson").write_text("\n".join(lines) + "\n")
+    arguments = [str(tmp_path / "IN"), str(tmp_path / "OUT"), "--engine", "local", "--json"]
+    command = [sys.executable, "-m", "jobs.run_etl", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["lines"], summary["slow_lines"], summary["unknown_keys"]) == (20_000, slow, slow)
+    assert f"{share} of the lines took the slow parser" in done.stdout
+    warning = f"warning: {share} of the lines took the slow parser: this input has a shape that the fast one does not"
+    assert (warning in done.stderr) == (slow > 1_000)
+
+
 def test_the_demo_from_nothing_to_an_answer(etl_ray: Execute, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("etl_ray.cli.demo.SampleOptions", lambda: SampleOptions(minutes=0.2, rate=5, levels=20))
     for _ in range(2):

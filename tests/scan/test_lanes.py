@@ -76,6 +76,7 @@ def test_times_that_are_nearly_those_before() -> None:
             for odd in (b"", b"0", b"1", b"9", b"Z", b'"', b" "):
                 lines += [same, same.replace(time, time[:at] + odd + time[at + 1 :])]
                 lines += [same, same.replace(time, time[:at] + odd + time[at:])]
+        lines += [line for odd in (b"", b"x", b" ", b"'") for line in (same, same.replace(time + b'"', time + odd))]
     assert differs(lines, "float64") is None
     assert slow_lines(lines) < len(lines) // 2
 
