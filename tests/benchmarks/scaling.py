@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.scaling [--mb N] [--input DIR] [--runs N] [--json FILE] [--markdown FILE]
 
-The whole job, books on, in clusters of one and of two workers. Each does a small job first, so that worker processes
-have started. A stage counts from its first item to the end of its last; what the job takes from end to end stands
-below. `work` is the time that items took, together: where two workers take more of it, they are in each other's way.
-`idle` is the share of a stage in which two workers had nothing to do. All outputs are compared, byte by byte.
+The whole job, books on, in clusters of one and of two workers. Each worker does a small job first, so that its process
+has started; actors for books start with their stage. A stage counts from its first item to the end of its last; what
+the job takes from end to end stands below. `work` is the time that items took, together: where two workers take more of
+it, they are in each other's way. `idle` is the share of a stage in which two workers had nothing to do. All outputs are
+compared, byte by byte.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ def run_job(source: str, output: Path, workers: int, *, warm_up: str) -> Job:
     before, run_module.choose_engine = run_module.choose_engine, watched.engine
     ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     try:
-        run_segments([warm_up], f"{output}-warm-up", config, SilentProgress())
-        watched.stages.clear()
+        # All at the same time, so that each is in a process of its own, which the job then finds.
+        start = ray.remote(num_cpus=1)(_start_worker)
+        ray.get([start.remote(warm_up, f"{output}-warm-up-{number}") for number in range(workers)])
         began_s = time.perf_counter()
         run_segments([source], str(output), config, SilentProgress())
         whole_s = time.perf_counter() - began_s
@@ -102,6 +104,11 @@ def run_job(source: str, output: Path, workers: int, *, warm_up: str) -> Job:
         work_s={name: sum(map(_work, found)) for name, found in stages.items()},
         whole_s=whole_s,
     )
+
+
+def _start_worker(source: str, output: str) -> None:
+    """Load and compile all that a worker needs, by a job of its own."""
+    run_segments([source], output, JobConfig(engine="local"), SilentProgress())
 
 
 def _from_first_to_last(stage: Stage) -> float:
