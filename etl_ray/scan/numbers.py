@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl_ray.tables.schema import DECIMAL
+from etl_ray.venues.rows import in_arrow
 
 _TENS = np.array([10**k for k in range(19)], np.uint64)
 _DECIMAL_SCALE = 18
@@ -17,7 +18,7 @@ _HALF = np.uint64(32)
 def to_floats(values: npt.NDArray[np.float64], *, nullable: bool) -> pa.Array:
     """Return values; null where NaN, which no number is, if that is allowed."""
     null = np.isnan(values) if nullable else None
-    return pa.array(values, mask=null if null is not None and bool(null.any()) else None)
+    return in_arrow(values, null if null is not None and bool(null.any()) else None)
 
 
 def to_decimals(values: npt.NDArray[np.int64], scales: npt.NDArray[np.int8]) -> pa.Array:

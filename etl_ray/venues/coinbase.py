@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from etl_ray.venues.exact import Pair
-from etl_ray.venues.rows import Bools, Rows, dates, dictionary, passed, timestamps
+from etl_ray.venues.rows import Bools, Rows, dates, dictionary, in_arrow, passed, timestamps
 from etl_ray.venues.shapes import Field, Kind, Shape, Venue
 
 EVENT_TYPES = ("snapshot", "update")
@@ -142,7 +142,7 @@ def level2(rows: Rows) -> dict[str, pa.Array]:
         "price": rows.arrow("price_level"),
         "quantity": rows.arrow("new_quantity"),
         "is_snapshot": _is_snapshot(rows),
-        "is_last": pa.array(_is_last(rows)),
+        "is_last": in_arrow(_is_last(rows)),
     }
 
 
@@ -173,7 +173,7 @@ def ticker(rows: Rows) -> dict[str, pa.Array]:
         "product_id": rows.symbol("product_id", rows.symbols),
         "date": rows.server_dates(),
         "ts_event": rows.time("time"),
-        "is_batch": pa.array(rows.messages.channel[rows.message] == batch),
+        "is_batch": in_arrow(rows.messages.channel[rows.message] == batch),
         **{name: rows.arrow(key) for name, key in figures.items()},
         "mid_price": quote.mean(),
         "spread": quote.difference(),
@@ -235,7 +235,7 @@ def _product_and_date(rows: Rows, key: str, clock: np.ndarray) -> dict[str, pa.A
 
 
 def _is_snapshot(rows: Rows) -> pa.Array:
-    return pa.array(rows.array("type") == SNAPSHOT)
+    return in_arrow(rows.array("type") == SNAPSHOT)
 
 
 def _is_last(rows: Rows) -> Bools:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl_ray.tables.schema import DECIMAL
-from etl_ray.venues.rows import Bools, Int64s
+from etl_ray.venues.rows import Bools, Int64s, in_arrow
 
 Float64s = npt.NDArray[np.float64]
 Objects = npt.NDArray[np.object_]
@@ -110,7 +110,7 @@ class _Floats:
         null = self._null if null is None else null
         for index in slow[~null[slow]].tolist():
             values[index] = float(figure(_decimal(self._one[index]), _decimal(self._other[index])))
-        return pa.array(values, mask=null)
+        return in_arrow(values, null)
 
 
 def _decimal(value: np.float64) -> Fraction:
@@ -137,7 +137,7 @@ class _Decimals:
         null = self._null | (both == 0).astype(np.bool_)
         both[null] = 1
         # Python divides integers with correct rounding.
-        return pa.array((20_000 * (self._one - self._other) / both).astype(np.float64), mask=null)
+        return in_arrow((20_000 * (self._one - self._other) / both).astype(np.float64), null)
 
 
 def _unscaled(column: pa.Array) -> Objects:

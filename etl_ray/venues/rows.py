@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -67,13 +68,14 @@ class Rows:
 
     def take(self, index: Int64s) -> Rows:
         """Return the rows at `index`, in that order."""
+        rows = in_arrow(index)
         return Rows(
             messages=self.messages,
             symbols=self.symbols,
             message=self.message[index],
             event_index=self.event_index[index],
             row_index=self.row_index[index],
-            fields={key: values.take(_index(values, index)) for key, values in self.fields.items()},
+            fields={key: _taken(values, index, rows) for key, values in self.fields.items()},
             numbers=self.numbers,
         )
 
@@ -95,7 +97,7 @@ class Rows:
     def arrow(self, key: str) -> pa.Array:
         """Return a number or text field as an Arrow array."""
         values = self.fields[key]
-        return values if isinstance(values, pa.Array) else pa.array(values)
+        return values if isinstance(values, pa.Array) else in_arrow(values)
 
     def time(self, key: str) -> pa.Array:
         """Return a time field as timestamps."""
@@ -107,18 +109,18 @@ class Rows:
 
     def common(self) -> dict[str, pa.Array]:
         """Return the columns that every raw table has: the message's times and number, and the order."""
-        messages, index = self.messages, pa.array(self.message)
+        messages, index = self.messages, in_arrow(self.message)
         of_message = {
             "ts_server": timestamps(messages.ts_server),
             "ts_capture": timestamps(messages.ts_capture),
-            "sequence_num": pa.array(messages.sequence_num),
-            "line": pa.array(messages.line),
+            "sequence_num": in_arrow(messages.sequence_num),
+            "line": in_arrow(messages.line),
         }
         return {
             # A row's message is one of `messages`, so nothing has to be checked.
             **{name: pc.take(values, index, boundscheck=False) for name, values in of_message.items()},
-            "event_index": pa.array(self.event_index),
-            "row_index": pa.array(self.row_index),
+            "event_index": in_arrow(self.event_index),
+            "row_index": in_arrow(self.row_index),
         }
 
     def server_dates(self) -> pa.Array:
@@ -129,8 +131,18 @@ class Rows:
         return dates(times[self.message])
 
 
-def _index(values: npt.NDArray[np.generic] | pa.Array, index: Int64s) -> Int64s | pa.Array:
-    return pa.array(index) if isinstance(values, pa.Array) else index
+def _taken(
+    values: npt.NDArray[np.generic] | pa.Array, index: Int64s, same: pa.Array
+) -> npt.NDArray[np.generic] | pa.Array:
+    return values.take(same) if isinstance(values, pa.Array) else values.take(index)
+
+
+def in_arrow(values: npt.NDArray[np.generic], mask: Bools | None = None) -> pa.Array:
+    """Return values as an Arrow array of their own type, null where `mask`.
+
+    Told the type, Arrow does not ask pandas what it might be, which takes longer than all else for a block.
+    """
+    return pa.array(values, pa.from_numpy_dtype(values.dtype), mask=mask)
 
 
 def read_only(values: npt.NDArray[Item]) -> npt.NDArray[Item]:
@@ -142,16 +154,16 @@ def read_only(values: npt.NDArray[Item]) -> npt.NDArray[Item]:
 
 def timestamps(values: Int64s) -> pa.Array:
     """Return int64 ns as timestamps, null where NULL."""
-    array = pa.array(values)
+    array = in_arrow(values)
     if len(values) and values.min() == NULL:  # the least of all
-        array = pc.if_else(pa.array(values != NULL), array, pa.scalar(None, pa.int64()))
+        array = pc.if_else(in_arrow(values != NULL), array, pa.scalar(None, pa.int64()))
     return array.view(TIME)
 
 
 def passed(since: Int64s, until: Int64s) -> pa.Array:
     """Return how long it is from one time to another, as int64 ns; null where either is NULL."""
     null = (since == NULL) | (until == NULL)
-    return pa.array(np.where(null, 0, until) - np.where(null, 0, since), mask=null)
+    return in_arrow(np.where(null, 0, until) - np.where(null, 0, since), null)
 
 
 def dictionary(codes: Int32s, words: tuple[str, ...]) -> pa.Array:
@@ -159,8 +171,14 @@ def dictionary(codes: Int32s, words: tuple[str, ...]) -> pa.Array:
     lowest, highest = (int(codes.min()), int(codes.max())) if len(codes) else (0, -1)
     if highest >= len(words):
         raise IndexError(f"expected codes of {len(words)} words, found {highest}")
-    indices = pa.array(codes, mask=codes < 0) if lowest < 0 else pa.array(codes)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()), safe=False).cast(SYMBOL)
+    indices = in_arrow(codes, codes < 0 if lowest < 0 else None)
+    found = pa.DictionaryArray.from_arrays(indices, _words(words), safe=False)
+    return found if found.type == SYMBOL else found.cast(SYMBOL)
+
+
+@lru_cache(maxsize=16)  # the symbols of a unit come with each of its blocks
+def _words(words: tuple[str, ...]) -> pa.Array:
+    return pa.array(words, pa.string())
 
 
 def dates(times: Int64s) -> pa.Array:
