@@ -1115,7 +1115,7 @@ def line_end(p, i, size):
     while i < size:
         found = line_ends(p, i)
         if found != 1 << LANES:
-            return min(i + lowest(found), size)
+            return i + lowest(found)  # before size: behind it are zeros
         i += LANES
     return size
 

@@ -105,7 +105,7 @@ def test_keys_that_are_nearly_known(key: str) -> None:
 @pytest.mark.parametrize("numbers", ["float64", "decimal"])
 @pytest.mark.parametrize("key", ["low_24_h", "price", "time", "product_id", "type"])
 def test_nulls(key: str, numbers: Numbers) -> None:
-    values = [b'""', b"null", b"nul", b"nulll", b"Null", b'" "', b'"null"', b"[]", b"0"]
+    values = [b'""', b"null", b"nul", b"nulll", b"Null", b"nuLl", b"nulL", b"nxll", b'" "', b'"null"', b"[]", b"0"]
     known = write(message("ticker", event("update", tickers=[TICKER | {"time": "2025-11-26T14:00:00Z", key: "HERE"}])))
     lines = [known.replace(b'"HERE"', value) for value in values]
     assert differs(lines, numbers) is None
