@@ -97,10 +97,9 @@ def main() -> int:
                 continue
             print(f"==> {part.name}", file=sys.stderr, flush=True)
             sections[part.name] = _measure(part, Path(work))
-    seconds = time.perf_counter() - began_s
-    text = report(sections, skipped, seconds)
+            _write(arguments, sections, skipped, time.perf_counter() - began_s)  # a run that is stopped leaves these
+    text = _write(arguments, sections, skipped, time.perf_counter() - began_s)
     print(text)
-    _write(arguments, text, _as_json(sections, skipped, seconds))
     return max((section.exit_code for section in sections.values()), default=0)
 
 
@@ -181,11 +180,14 @@ def _as_json(sections: dict[str, Section], skipped: Sequence[str], seconds: floa
     return json.dumps(found, indent=1)
 
 
-def _write(arguments: argparse.Namespace, text: str, found: str) -> None:
-    for path, content in ((arguments.markdown, text), (arguments.json, found)):
+def _write(arguments: argparse.Namespace, sections: dict[str, Section], skipped: Sequence[str], seconds: float) -> str:
+    """Write what there is so far where the options say; return it as Markdown."""
+    text = report(sections, skipped, seconds)
+    for path, content in ((arguments.markdown, text), (arguments.json, _as_json(sections, skipped, seconds))):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content + "\n")
+    return text
 
 
 if __name__ == "__main__":
