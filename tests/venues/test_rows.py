@@ -61,6 +61,15 @@ def test_dates(times: list[datetime.datetime]) -> None:
         assert found.to_pylist() == [str(time.date()) for time in times]
 
 
+@given(st.lists(st.integers(0, 9), max_size=30), st.sampled_from([0, -5, 19_000]), st.sampled_from([0, 1, 450, 500]))
+def test_dates_near_each_other(steps: list[int], first: int, step: int) -> None:
+    """Of a few days, and of 4,050 to 4,500."""
+    days = [first + step * number for number in steps]
+    found = dates(np.array(days, np.int64) * NS_PER_DAY + 7)
+    assert found.to_pylist() == [str(datetime.date(1970, 1, 1) + datetime.timedelta(day)) for day in days]
+    assert len(found.dictionary) == len({*days})
+
+
 @pytest.mark.parametrize("days", [(0, 0), (0, 1), (NULL // NS_PER_DAY, 1)])
 def test_server_dates(days: tuple[int, int]) -> None:
     """The second message may be private: it has no row, and no time."""
