@@ -25,7 +25,7 @@ PROGRAM = RaceProgram(
         "pyarrow_json": Side("pyarrow: read_json, write_dataset"),
         "spark_sql": Side("Spark: local mode, read.json, partitionBy", warm_ups=4, stays=True),
         "etl_job_books": Side("etl-ray, engine local, with books"),
-        "etl_job_ray": Side("etl-ray, engine ray", warm_ups=2, stays=True, all_cores_only=True),
+        "etl_job_ray": Side("etl-ray, engine ray", stays=True, all_cores_only=True),
     },
     ours={"etl_job": "whole chain", "etl_job_books": "with books", "etl_job_ray": "on Ray"},
     goals={

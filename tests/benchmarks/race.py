@@ -23,7 +23,7 @@ class Side:
     """
 
     name: str
-    warm_ups: int = 1
+    warm_ups: int = 2
     stays: bool = False
     all_cores_only: bool = False
 
