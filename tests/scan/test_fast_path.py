@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from random import Random
 
 import pytest
@@ -81,5 +82,20 @@ def test_channels_that_take_turns() -> None:
 
 def test_unknown_keys_make_lines_slow() -> None:
     lines = [write({**content, "new": 1}) for content in CHANNELS.values()]
+    assert slow_lines(lines) == len(lines)
+    assert differs(lines, "float64") is None
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_duplicate_keys_make_lines_slow(channel: str) -> None:
+    """However often a key comes: the kernel notes by position which key it expects."""
+    line = write({"client_id": "x", **CHANNELS[channel]}, Style(envelope=True))
+    # What is in metadata is not looked at.
+    found = re.findall(rb'"(\w+)":("[^"]*"|[0-9]+)', line[: line.index(b'"metadata"')])
+    assert len(found) > 6
+    lines = []
+    for key, value in found:
+        pair = b'"%s":%s' % (key, value)
+        lines += [line.replace(pair, b",".join([pair] * count), 1) for count in (2, 3, 30)]
     assert slow_lines(lines) == len(lines)
     assert differs(lines, "float64") is None
