@@ -39,8 +39,9 @@ from etl_ray.orchestrators.manifest import OWN, Ledger
 from etl_ray.orchestrators.messages import from_json
 from etl_ray.orchestrators.receipts import Receipt
 from etl_ray.orchestrators.shards import Shard
-from etl_ray.orchestrators.staging import staged_schema
+from etl_ray.orchestrators.staging import staged_columns
 from etl_ray.orchestrators.trade_shards import TradeShard
+from etl_ray.orchestrators.unit_options import staged_partitions
 from etl_ray.orchestrators.witness import WitnessTask
 from etl_ray.orchestrators.work import Stage, work
 from etl_ray.readers.segments import Unit
@@ -50,6 +51,7 @@ from etl_ray.tables import TABLES
 from etl_ray.tables.book import BookColumns, book_table
 from tests.benchmarks.measurement import pin_to_one_core
 
+PARTED = staged_partitions(JobConfig())
 MANY = tuple(f"P{number:02d}-USD" for number in range(40))
 SHAPES: dict[str, SampleOptions] = {
     "three products, plain": SampleOptions(minutes=8, rate=20),
@@ -138,7 +140,7 @@ def _width(table: str) -> int:
 def _of_unit(unit: Unit, receipt: Receipt) -> Features:
     mb = receipt.counts.bytes / 1e6
     staged = {file.table: sum(group.rows for group in file.groups) for file in receipt.files}
-    cells = sum(rows * len(staged_schema(table, "float64")) for table, rows in staged.items())
+    cells = sum(rows * len(staged_columns(table, PARTED[table])) for table, rows in staged.items())
     return {
         "mb": mb,
         "zst_mb": mb if unit.segment.url.endswith(".zst") else 0.0,
