@@ -185,8 +185,8 @@ def test_bytes_of_tables_go_by_rows_files_and_width() -> None:
     usual = output_bytes(WORK, BookColumns())
     narrow = output_bytes(WORK, BookColumns(depth=1))
 
-    assert usual["level2"] == 4_700_000_000
-    assert usual["market_trades"] == 13_100_000 + 42 * 11_740
+    assert usual["level2"] == 3_850_000_000
+    assert usual["market_trades"] == 10_800_000 + 42 * 13_389
     assert narrow["book"] < 0.7 * usual["book"]
 
 
@@ -195,7 +195,7 @@ def test_costs_are_sums_of_quantities_times_rates() -> None:
 
     costs = stage_costs(WORK, found, request_s=0.03, slowness=2.0)
 
-    cpu_s = 2 * (2 * 0.386 + 10_000 * 0.00044 + 42 * 0.0091)
+    cpu_s = 2 * (2 * 0.209 + 10_000 * 0.00059 + 42 * 0.0079)
     wait_s = (10_000 * 2.1 + 42 * 2 + 42) * 0.03 / 4
     assert costs["trades"].cpu_s == pytest.approx(cpu_s)
     assert costs["trades"].wait_s == pytest.approx(wait_s)
