@@ -10,8 +10,8 @@ from etl_ray.orchestrators import compiled_files
 from etl_ray.progress import Progress
 from etl_ray.scan import warm as of_lines
 
-_LINES = "compiling the scanner: some 20 seconds, once on this machine"
-_LINES_AND_BOOKS = "compiling the scanner and the books: some 30 seconds, once on this machine"
+_LINES = "compiling the scanner: some 10 seconds, once on this machine"
+_LINES_AND_BOOKS = "compiling the scanner and the books: some 20 seconds, once on this machine"
 
 
 def compile_all(*, books: bool, progress: Progress) -> float:

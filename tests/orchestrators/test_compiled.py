@@ -82,9 +82,9 @@ class Notes:
     [
         (True, True, True, True, []),
         (True, True, False, False, []),
-        (True, True, False, True, ["compiling the scanner and the books: some 30 seconds, once on this machine"]),
-        (True, False, True, True, ["compiling the scanner and the books: some 30 seconds, once on this machine"]),
-        (False, True, True, False, ["compiling the scanner: some 20 seconds, once on this machine"]),
+        (True, True, False, True, ["compiling the scanner and the books: some 20 seconds, once on this machine"]),
+        (True, False, True, True, ["compiling the scanner and the books: some 20 seconds, once on this machine"]),
+        (False, True, True, False, ["compiling the scanner: some 10 seconds, once on this machine"]),
     ],
 )
 def test_what_takes_long_is_told(
