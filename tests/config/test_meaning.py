@@ -30,7 +30,7 @@ def test_semantic_is_what_decides_rows() -> None:
         numbers="decimal",
     )
     assert config.semantic() == {
-        "format_version": 1,
+        "format_version": 2,
         "venue": "coinbase",
         "channels": {
             "level2": {
