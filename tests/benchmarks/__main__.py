@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tests.benchmarks.measurement import ROOT
@@ -87,6 +88,7 @@ def main() -> int:
         raise SystemExit(f"unknown parts: {', '.join(unknown)}; known: {', '.join(names)}")
     sections: dict[str, Section] = {}
     skipped: list[str] = []
+    _commit()
     began_s = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="etl-ray-bench-") as work:
         for part in wanted:
@@ -162,6 +164,7 @@ def _where(seconds: float) -> str:
     )
 
 
+@lru_cache(maxsize=1)  # what was there when the run began
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
